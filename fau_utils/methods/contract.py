@@ -1,0 +1,77 @@
+"""What every method of the book offers, whatever is inside."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from fau_utils.batch import Batch
+
+
+@dataclass
+class Losses:
+    """A training loss and the parts it is the sum of (weights included), for the progress line and the history."""
+
+    total: Tensor
+    parts: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Method(nn.Module, ABC):
+    """A trainable AU detector.
+
+    ``predict`` and ``embed`` take a :class:`Batch` rather than an image because some methods read more than
+    pixels: landmark baselines read ``landmarks``, occlusion-robust ones ``visible``. No method may read
+    ``batch.au`` there; the contract test hides it.
+
+    Attributes
+    ----------
+    aus : tuple of int
+        AU number of each output column, in order.
+    """
+
+    aus: tuple[int, ...]
+
+    @abstractmethod
+    def loss(self, batch: Batch) -> Losses:
+        """Training loss of a batch; labels that are ``nan`` give no gradient."""
+
+    @abstractmethod
+    def predict(self, batch: Batch) -> Tensor:
+        """Probability of each AU, (B, A) float32 in [0, 1]."""
+
+    @abstractmethod
+    def embed(self, batch: Batch) -> Tensor:
+        """The feature that the AU head reads, (B, D) float32: what probes ask about identity."""
+
+    def param_groups(self) -> list[dict]:
+        """Parameter groups for the optimiser; biases, norms and other 1-D parameters decay to nothing by default."""
+        decayed = [p for p in self.parameters() if p.requires_grad and p.ndim > 1]
+        free = [p for p in self.parameters() if p.requires_grad and p.ndim <= 1]
+        return [{"params": decayed}, {"params": free, "weight_decay": 0.0}]
+
+    def prepare(self, images: Tensor) -> None:
+        """Called once by ``fit`` with a sample of the training images, (N, 3, H, W) float32 in [0, 1].
+
+        A method that normalises by training statistics keeps them in buffers here; the default needs none.
+        """
+
+
+def masked_bce(logits: Tensor, target: Tensor) -> Tensor:
+    """Binary cross-entropy over the coded labels only.
+
+    Parameters
+    ----------
+    logits, target : Tensor, (B, A)
+        ``target`` is 0, 1 or ``nan`` (not coded).
+
+    Returns
+    -------
+    Tensor, ()
+        Mean over coded labels; 0 with a gradient of 0 when none is coded.
+    """
+    coded = ~target.isnan()
+    element = nn.functional.binary_cross_entropy_with_logits(
+        logits.float(), torch.where(coded, target, torch.zeros_like(target)), reduction="none"
+    )
+    return (element * coded).sum() / coded.sum().clamp(min=1)
