@@ -1,0 +1,48 @@
+# Two commands do everything: `make book` and `make test`. `make help` lists the rest.
+# Each of them first makes .venv and installs from PyPI, once.
+
+VENV  ?= .venv
+BIN    = $(VENV)/bin
+STAMP  = $(VENV)/.installed
+# the first interpreter on the path that is Python 3.11 to 3.13
+SUITED = import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(shell for p in python3 python3.12 python3.13 python3.11 python; do \
+	$$p -c '$(SUITED)' >/dev/null 2>&1 && { echo $$p; break; }; done)
+# what the commands take: make book BUDGET=smoke, make book ARGS="--only 00_tour", make test ARGS="-k faces"
+BUDGET ?= laptop
+ARGS   ?=
+
+.PHONY: book test lab install lint format help clean
+.DEFAULT_GOAL := help
+
+book: $(STAMP) ## run every chapter and build the HTML
+	$(BIN)/fau book --budget $(BUDGET) $(ARGS)
+
+test: $(STAMP) ## run the whole test suite, lint and the floors contract included
+	$(BIN)/python -m pytest $(ARGS)
+
+lab: $(STAMP) ## open the chapters in JupyterLab
+	$(BIN)/jupyter lab notebooks
+
+install: $(STAMP) ## only make .venv
+
+lint: $(STAMP) ## ruff and the floors contract
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports
+
+format: $(STAMP) ## format the code and regenerate the .ipynb of every chapter
+	$(BIN)/ruff check --fix-only . && $(BIN)/ruff format . && $(BIN)/fau pair
+
+clean: ## remove what was built (not .venv, not your results)
+	rm -rf build
+
+help:
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+
+$(STAMP): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed and none is on the path: install one, or say make PYTHON=/path/to/python3.12" >&2; exit 2; }
+	@$(PYTHON) -c '$(SUITED)' || { echo "$(PYTHON) is not Python 3.11, 3.12 or 3.13: say make PYTHON=/path/to/python3.12" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV) || { echo "no virtual environment could be made: on Debian and Ubuntu, apt install python3-venv" >&2; rm -rf $(VENV); exit 2; }
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	@echo "Installing from PyPI; with torch this is 5 to 6 GB on Linux and takes a few minutes."
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[book,dev]"
+	@touch $@
