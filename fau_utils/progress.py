@@ -20,5 +20,13 @@ def progress(items: Iterable[T] | None = None, *, what: str, total: int | None =
     """
     off = os.environ.get("FAU_PROGRESS", "1") == "0"
     return tqdm(
-        items, desc=what, total=total, unit=unit, file=sys.stderr, disable=off, dynamic_ncols=True, mininterval=0.5, **options
+        items,
+        desc=what,
+        total=total,
+        unit=unit,
+        file=sys.stderr,
+        disable=off,
+        dynamic_ncols=True,
+        mininterval=0.5,
+        **options,
     )

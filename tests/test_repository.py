@@ -1,0 +1,120 @@
+"""The house keeps its shape: lint, format, floors, and files that must agree with each other."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+PYPI_TO_CONDA = {"torch": "pytorch", "duckdb": "python-duckdb", "playwright": "playwright-python"}
+_REQUIREMENT = re.compile(r"([A-Za-z0-9_.-]+)(.*)")
+
+
+def _tool(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def _split(requirement: str) -> tuple[str, str]:
+    name, floor = _REQUIREMENT.fullmatch(requirement.strip()).groups()
+    return re.sub(r"[-_.]+", "-", name).lower(), floor.replace(" ", "")
+
+
+def _pyproject() -> dict:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def _requirements() -> dict[str, str]:
+    project = _pyproject()["project"]
+    extras = project["optional-dependencies"]
+    return dict(_split(r) for r in [*project["dependencies"], *extras["book"], *extras["dev"]])
+
+
+def _tracked() -> list[Path]:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode != 0:
+        pytest.skip("not a git checkout")
+    return [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+def test_ruff_finds_nothing():
+    result = _tool("ruff", "check", ".")
+    assert result.returncode == 0, result.stdout
+
+
+def test_ruff_would_format_nothing():
+    result = _tool("ruff", "format", "--check", ".")
+    assert result.returncode == 0, result.stdout
+
+
+def test_the_floors_hold():
+    code = "import sys; from importlinter.cli import lint_imports_command as c; sys.exit(c())"
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout
+    assert "1 kept, 0 broken" in result.stdout
+
+
+def test_environment_file_names_what_pyproject_names():
+    entries = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    conda = dict(_split(e) for e in entries if isinstance(e, str))
+    python = _pyproject()["project"]["requires-python"].replace(" ", "")
+    assert conda.pop("python") == python
+    assert "pip" in conda
+    conda.pop("pip")
+    assert conda == {PYPI_TO_CONDA.get(name, name): floor for name, floor in _requirements().items()}
+
+
+def test_environment_file_says_what_each_package_is_for():
+    lines = (ROOT / "environment.yml").read_text().splitlines()
+    packages = [line for line in lines if re.match(r"  - [a-z].*>=", line) and "python>=" not in line]
+    assert len(packages) >= len(_requirements())
+    assert [line for line in packages if not re.search(r"  # \w+", line)] == []
+
+
+def test_every_dependency_is_pinned_above_its_floor():
+    from packaging.requirements import Requirement
+
+    pins = {}
+    for line in (ROOT / "constraints.txt").read_text().splitlines():
+        if line and not line.startswith("#"):
+            name, _, version = line.partition("==")
+            assert version, f"constraints.txt: {line!r} is not an exact pin"
+            pins[re.sub(r"[-_.]+", "-", name).lower()] = version
+    for name, floor in _requirements().items():
+        assert name in pins, f"{name} has no pin in constraints.txt"
+        assert Requirement(f"{name}{floor}").specifier.contains(pins[name], prereleases=True), name
+
+
+def test_no_tracked_file_names_a_registry_or_holds_a_url_pin():
+    hosts = re.compile(
+        "|".join(["pypi" + r"\.org", "pythonhosted" + r"\.org", "npmjs" + r"\.org", "deb.debian" + r"\.org"])
+    )
+    found = [
+        p.name for p in _tracked() if p.suffix not in {".js", ".png"} and hosts.search(p.read_text(errors="ignore"))
+    ]
+    assert found == []
+
+
+def test_large_files_are_the_ones_with_a_reason():
+    reasons = {"tex-svg.js": "MathJax, so that equations show without a network"}
+    large = {p.name for p in _tracked() if p.stat().st_size > 1_000_000}
+    assert large <= set(reasons)
+
+
+def test_package_imports_without_what_only_the_book_needs():
+    code = (
+        "import sys\n"
+        "class Refuse:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] in {'papermill','jupytext','sphinx','myst_nb','matplotlib','seaborn','plotly',"
+        "'duckdb','platformdirs','nbformat','typer','rich'}:\n"
+        "            raise ImportError(f'{name} is the book\\'s')\n"
+        "sys.meta_path.insert(0, Refuse())\n"
+        "import fau_utils.faces, fau_utils.data.images, fau_utils.data.synth, fau_utils.methods.baselines\n"
+        "import fau_utils.training, fau_utils.metrics\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
