@@ -221,7 +221,7 @@ def _checked_keys(table: pd.DataFrame) -> pd.DataFrame:
         empty = np.flatnonzero(table[name].isna())
         if len(empty):
             raise ValueError(
-                f"column {name!r} is empty in {len(empty)} rows, first row {empty[0]}; every frame needs it"
+                f"column {name!r} is empty in row {empty[0]} and {len(empty) - 1} more; every frame needs it"
             )
         if name == "frame":
             numbers = pd.to_numeric(table[name], errors="coerce")
@@ -262,8 +262,8 @@ def _checked_cells(cells: pd.Series, scale: Scale) -> pd.Series:
     if len(wrong):
         expected = "0, 1 or null" if scale == "occurrence" else "0 to 5 or null"
         raise ValueError(
-            f"expected {expected} in {cells.name}, found {numbers[wrong[0]]:g} in {len(wrong)} rows, first row "
-            f"{wrong[0]}; write null where a dataset's code means 'not coded'"
+            f"expected {expected} in {cells.name}, found {numbers[wrong[0]]:g} in row {wrong[0]} and "
+            f"{len(wrong) - 1} more; write null where a dataset's code means 'not coded'"
         )
     whole = (numbers % 1 == 0).all()
     return values.astype("Int8" if whole else "Float32")

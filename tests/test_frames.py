@@ -50,7 +50,7 @@ def test_intensity_needs_a_cut_and_occurrence_refuses_one():
 
 
 def test_code_9_is_refused_rather_than_read_as_a_label():
-    with pytest.raises(ValueError, match="found 9 in 1 rows, first row 1.*null"):
+    with pytest.raises(ValueError, match=r"found 9 in row 1 and 0 more.*null"):
         Frames(table(AU12=[0, 9, 1, 1]))
 
 
@@ -87,7 +87,7 @@ def test_frame_numbers_are_numbers_whatever_their_padding():
 def test_missing_key_column_and_empty_key_are_named():
     with pytest.raises(ValueError, match=r"no \['clip'\]"):
         Frames(table().drop(columns="clip"))
-    with pytest.raises(ValueError, match="'clip' is empty in 1 rows, first row 2"):
+    with pytest.raises(ValueError, match="'clip' is empty in row 2 and 0 more"):
         Frames(table(clip=["T1", "T1", None, "T2"]))
 
 
