@@ -173,7 +173,7 @@ class ImageSet:
     def to(self, device: torch.device | str) -> "ImageSet":
         """The set on a device. Memory-mapped images are read into its memory."""
         moved = {
-            name: torch.as_tensor(np.asarray(v) if not isinstance(v, Tensor) else v).to(device)
+            name: (v if isinstance(v, Tensor) else torch.from_numpy(np.array(v))).to(device)
             for name, v in self._per_frame()
         }
         return replace(self, **moved)
