@@ -10,7 +10,12 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[1]
-PYPI_TO_CONDA = {"torch": "pytorch", "duckdb": "python-duckdb", "playwright": "playwright-python"}
+PYPI_TO_CONDA = {
+    "torch": "pytorch",
+    "duckdb": "python-duckdb",
+    "lmdb": "python-lmdb",
+    "playwright": "playwright-python",
+}
 _REQUIREMENT = re.compile(r"([A-Za-z0-9_.-]+)(.*)")
 
 
