@@ -234,6 +234,11 @@ def unit(n: Tensor) -> Tensor:
     return n / torch.sqrt(n[:, 0:1] ** 2 + n[:, 1:2] ** 2 + n[:, 2:3] ** 2).clamp_min(1e-6)
 
 
+def bell(q: Tensor) -> Tensor:
+    # bounded, because exp's underflow is 40 to 100 times slower on some CPUs, flushed denormals or not
+    return torch.exp(-q.clamp_max(80))
+
+
 def dilate(mask: Tensor, k: int) -> Tensor:
     return F.max_pool2d(F.max_pool2d(mask, (k, 1), 1, (k // 2, 0)), (1, k), 1, (0, k // 2))
 
@@ -400,7 +405,7 @@ class ReferenceRenderer:
             return (d / foot + 0.5).clamp(0, 1)
 
         def blob(cx, cy, sx, sy):
-            return torch.exp(-0.5 * (((ax - cx) / sx) ** 2 + ((y - cy) / sy) ** 2))
+            return bell(0.5 * (((ax - cx) / sx) ** 2 + ((y - cy) / sy) ** 2))
 
         # eyes
         across = (ax - f["eye_x"]) / f["eye_w"]
@@ -413,7 +418,7 @@ class ReferenceRenderer:
         r = torch.sqrt(ix**2 + iy**2)
         iris, pupil = soft(0.062 - r) * eye, soft(0.027 - r) * eye
         spark = soft(0.013 - torch.sqrt((ix - 0.02) ** 2 + (iy - 0.022) ** 2)) * eye
-        white = 1 - 0.35 * torch.exp(-((top - y) / 0.03).clamp_min(0))
+        white = 1 - 0.35 * bell(((top - y) / 0.03).clamp_min(0))
         lash = soft(0.009 + 0.008 * u[18] - (y - top - 0.004).abs()) * support
         crease = soft(0.007 - (y - top - f["crease"]).abs()) * support * 0.35
         shadow = blob(f["eye_x"], f["eye_y"] + 0.07, 0.12, 0.05) * ((u[17] - 0.6) * 1.6).clamp_min(0)
@@ -428,13 +433,13 @@ class ReferenceRenderer:
         middle = f["mouth_y"] + f["mouth_tilt"] * t + f["curve"] * t * t
         upper, lower = middle + 0.25 * f["gap"] * bow, middle - 0.75 * f["gap"] * bow
         within = soft((1 - t.abs()) * f["mouth_w"])
-        cupid = 1 - 0.22 * torch.exp(-0.5 * (t / 0.12) ** 2)
+        cupid = 1 - 0.22 * bell(0.5 * (t / 0.12) ** 2)
         lip_up = soft(y - upper) * soft(upper + f["lip_up"] * bow * cupid - y) * within
         lip_low = soft(lower - y) * soft(y - lower + f["lip_low"] * bow) * within
         parted = (f["gap"] * bow / foot).clamp(0, 1)
         inner = soft(upper - y) * soft(y - lower) * within * parted
         teeth = soft(y - upper + 0.035) * inner * ((f["gap"] - 0.02) * 25).clamp(0, 1)
-        seam = torch.exp(-0.5 * ((y - middle) / (0.011 + 0.006 * f["press"])) ** 2) * within * (1 - parted)
+        seam = bell(0.5 * ((y - middle) / (0.011 + 0.006 * f["press"])) ** 2) * within * (1 - parted)
         corner = blob(f["mouth_w"] + 0.015, f["mouth_y"], 0.03, 0.03) * (0.25 + 0.35 * f["dimple"])
         # nose, hair, skin
         nostril = blob(0.058, -0.232, 0.026, 0.014)
@@ -444,7 +449,7 @@ class ReferenceRenderer:
         top_hair = torch.maximum(soft(y - hairline), temple)
         strand = 0.85 + 0.15 * torch.sin(55 * theta + 3 * coarse) + 0.08 * fine
         jaw = ((-0.28 - y - 0.25 * (0.6 - ax)) * 4).clamp(0, 1)
-        jaw = jaw * (1 - torch.exp(-0.5 * ((ax / 0.30) ** 4 + ((y + 0.50) / 0.16) ** 4)))
+        jaw = jaw * (1 - bell((ax / 0.35) ** 2 + ((y + 0.50) / 0.18) ** 2))
         beard = jaw * ((u[7] - 0.75) * 3).clamp(0, 0.75) * (0.8 + 0.2 * fine)
         whisker = soft(0.045 - (y + 0.40 - 0.1 * ax).abs()) * soft(0.24 - ax)
         whisker = whisker * ((u[8] - 0.8) * 4).clamp(0, 0.8)
@@ -458,6 +463,8 @@ class ReferenceRenderer:
 
         mottle = 1 + 0.03 * coarse + 0.02 * fine
         lip = torch.maximum(lip_up, lip_low)
+        dark = (1 - crease) * (1 - 0.75 * seam) * (1 - corner) * (1 - 0.7 * nostril)
+        pupil, lash, glasses = 1 - 0.95 * pupil, 1 - 0.85 * lash, 1 - 0.9 * glasses
         rouge = (0.35 + 0.55 * u[4]) * lip
         albedo = []
         for c in range(3):  # the first of the study's four colour loops
@@ -465,9 +472,8 @@ class ReferenceRenderer:
             k = k + ((0.85, 0.35, 0.30)[c] - k) * blush
             k = k + ((0.45, 0.25, 0.13)[c] - k) * freckle
             k = k + ((0.35, 0.22, 0.40)[c] - k) * shadow
-            k = k * (1 - crease)
             k = k + ((0.78, 0.22 + 0.1 * u[5], 0.24 + 0.1 * u[5])[c] - k) * rouge
-            k = k * (1 - 0.75 * seam) * (1 - corner) * (1 - 0.7 * nostril)
+            k = k * dark
             k = k + ((0.28, 0.06, 0.06)[c] - k) * inner
             k = k + ((0.92, 0.90, 0.85)[c] - k) * teeth
             k = k + (hair[c] * 0.8 - k) * beard
@@ -475,11 +481,11 @@ class ReferenceRenderer:
             k = k + (hair[c] * 0.7 - k) * brow
             k = k + (white * (0.93, 0.92, 0.90)[c] - k) * eye
             k = k + (identity["iris"][:, c, None, None] - k) * iris
-            k = k * (1 - 0.95 * pupil)
+            k = k * pupil
             k = k + (1.1 - k) * spark
-            k = k * (1 - 0.85 * lash)
+            k = k * lash
             k = k + (hair[c] * strand - k) * top_hair
-            k = k * (1 - 0.9 * glasses)
+            k = k * glasses
             albedo.append(k)
         gloss = (0.10 + 0.30 * u[13]) * (1 - top_hair) * (1 + 0.6 * lip)
         return albedo, gloss
