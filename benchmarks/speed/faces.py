@@ -20,6 +20,7 @@ from pathlib import Path
 from statistics import median
 
 import reference_faces as study
+import reference_people as people
 import torch
 
 from fau_utils import provenance
@@ -51,7 +52,7 @@ def seeds(batch: int, size: int, device: str = "cpu") -> torch.Tensor:
 
 def intensities(size: int, device: str = "cpu") -> torch.Tensor:
     """About half of the AUs active, (B, 16, 2), the same for both renderers."""
-    return (study.uniform(seeds(0, size), 99, 32).view(size, 16, 2) * 10 - 5).clamp_min(0).to(device)
+    return (people.uniform(seeds(0, size), 99, 32).view(size, 16, 2) * 10 - 5).clamp_min(0).to(device)
 
 
 def reference(res: int, grid: int, size: int) -> Draw:
@@ -59,7 +60,7 @@ def reference(res: int, grid: int, size: int) -> Draw:
 
     def draw(batch):
         seed = seeds(batch, size)
-        return renderer(study.sample_identity(seed), au, study.sample_nuisance(seed + 7_000_000))
+        return renderer(people.sample_identity(seed), au, people.sample_nuisance(seed + 7_000_000))
 
     return draw
 
@@ -186,9 +187,9 @@ def device_report(options: argparse.Namespace) -> dict:
         readings = measure_device(
             options.device, res=res, blocks=options.pairs, batches=options.batches, size=options.size
         )
-        memory = torch.cuda.max_memory_allocated() / 2**20 if cuda else float("nan")
-        rows.append((str(res), spread(readings), f"{memory:.0f}"))
-        out[str(res)] = {"faces_per_second": readings, "peak_mib": memory if cuda else None}
+        memory = torch.cuda.max_memory_allocated() / 2**20 if cuda else None
+        rows.append((str(res), spread(readings), f"{memory:.0f}" if cuda else "-"))
+        out[str(res)] = {"faces_per_second": readings, "peak_mib": memory}
     name = torch.cuda.get_device_name() if options.device.startswith("cuda") else options.device
     print(f"product on {name}, batches of {options.size}, wall time\n")
     table(rows)
