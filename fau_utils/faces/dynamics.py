@@ -198,9 +198,7 @@ def sample_clip(
     events = sample_events(clip_seed, rate, length=length, fps=fps, groups=groups)
     intensity = intensity_over_time(events, length=length)
     frame = torch.arange(length, device=clip_seed.device).repeat(len(clip_seed))
-    nuisance = nuisance_at(
-        clip_seed.repeat_interleave(length), frame, fps=fps, drift=drift, level=level, wild=wild
-    )
+    nuisance = nuisance_at(clip_seed.repeat_interleave(length), frame, fps=fps, drift=drift, level=level, wild=wild)
     return Clip(intensity, two_sides(intensity, mix(clip_seed, _SIDES)), nuisance)
 
 

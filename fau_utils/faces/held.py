@@ -21,23 +21,42 @@ from fau_utils.faces.sdf import (
 )
 from fau_utils.faces.worn import WOOLS, down
 
-SKINS = [(0.95, 0.79, 0.69), (0.90, 0.71, 0.58), (0.80, 0.59, 0.45), (0.66, 0.46, 0.33), (0.49, 0.33, 0.23), (0.34, 0.22, 0.16)]
+SKINS = [
+    (0.95, 0.79, 0.69),
+    (0.90, 0.71, 0.58),
+    (0.80, 0.59, 0.45),
+    (0.66, 0.46, 0.33),
+    (0.49, 0.33, 0.23),
+    (0.34, 0.22, 0.16),
+]
 
 # name: knuckle (x towards the thumb, y towards the fingertips), length, radius at the knuckle and at the tip, spread
 FINGERS = {
-    "index": ((0.150, 0.520), 0.375, 0.050, 0.039, 0.07),
-    "middle": ((0.048, 0.540), 0.420, 0.051, 0.040, 0.01),
-    "ring": ((-0.054, 0.522), 0.385, 0.048, 0.038, -0.06),
-    "little": ((-0.146, 0.475), 0.300, 0.041, 0.032, -0.15),
+    "index": ((0.153, 0.520), 0.385, 0.056, 0.043, 0.07),
+    "middle": ((0.049, 0.540), 0.430, 0.057, 0.044, 0.01),
+    "ring": ((-0.055, 0.522), 0.395, 0.054, 0.042, -0.06),
+    "little": ((-0.149, 0.478), 0.310, 0.046, 0.036, -0.15),
 }
-HAND_LENGTH = 1.42
-"""Wrist to middle fingertip in face units: about chin to mid-forehead."""
+HAND_LENGTH = 1.55
+"""Wrist to middle fingertip in face units: about chin to hairline."""
 
 
 def hand(canvas: Canvas, marks: Tensor, pose: Tensor, scale: Tensor, u: Tensor, *, skin: Tensor | None = None) -> None:
     """The back of a hand laid on the face, with wrist and sleeve. `skin` (n, 3) is its colour."""
     side = torch.where(u[:, 0] < 0.5, -1.0, 1.0)  # the picture side it comes from
-    places = torch.stack([marks[:, 51], marks[:, 57], marks[:, 31], marks[:, 35], marks[:, 40], marks[:, 47], marks[:, 48], marks[:, 54]], 1)
+    places = torch.stack(
+        [
+            marks[:, 51],
+            marks[:, 57],
+            marks[:, 31],
+            marks[:, 35],
+            marks[:, 40],
+            marks[:, 47],
+            marks[:, 48],
+            marks[:, 54],
+        ],
+        1,
+    )
     which = (u[:, 1] * places.shape[1]).long().clamp(max=places.shape[1] - 1)
     target = places[torch.arange(len(which), device=which.device), which]
     ey = down(pose, scale)
@@ -58,7 +77,7 @@ def hand(canvas: Canvas, marks: Tensor, pose: Tensor, scale: Tensor, u: Tensor, 
     body, depth = palm, height
     second = torch.full_like(palm, 9.0)
     paint_on = []
-    for (knuckle, reach, base, end, fan) in FINGERS.values():
+    for knuckle, reach, base, end, fan in FINGERS.values():
         turn = fan * spread + fan * 0.2
         shape, relief, marks_on = _finger(x, y, knuckle, reach, base, end, turn, curl)
         second = torch.minimum(second, torch.maximum(shape, paint_on[-1][0])) if paint_on else second
@@ -78,7 +97,7 @@ def hand(canvas: Canvas, marks: Tensor, pose: Tensor, scale: Tensor, u: Tensor, 
     rim = (-body / 0.03).clamp(0, 1)
     shade = shade * (0.74 + 0.26 * rim)
     colour = tone[:, :, None, None] * shade[:, None]
-    blood = torch.tensor([0.10, -0.045, -0.04], device=u.device)[:, None, None] * tone[:, :1, None, None]
+    blood = torch.tensor([0.05, -0.035, -0.03], device=u.device)[:, None, None] * tone[:, :1, None, None]
     for shape, crease, knuckle, nail, glint in paint_on:
         inside = (-shape / 0.008).clamp(0, 1)
         colour = colour * (1 - 0.30 * crease * inside)[:, None] + (blood * (knuckle * inside)[:, None])
@@ -111,10 +130,10 @@ def _palm(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     shape, height = None, None
     for (kx, ky), *_ in FINGERS.values():
         t, part, _, _ = _capsule(x, y, (0.55 * kx, 0.04), (kx, ky - 0.03), 0.088, 0.062)
-        shape = part if shape is None else smooth_min(shape, part, 0.06)
+        shape = part if shape is None else smooth_min(shape, part, 0.10)
         # tendons: shallow ridges over the bones, knuckles at their ends
-        bone = 0.012 * bump((x - (0.55 * kx + 0.45 * kx * t)) / 0.5, 0.036) * (0.4 + 0.6 * t)
-        knuckle = 0.020 * bump(((x - kx) ** 2 + (y - ky + 0.005) ** 2 + 1e-9).sqrt(), 0.032)
+        bone = 0.005 * bump((x - (0.55 * kx + 0.45 * kx * t)) / 0.5, 0.036) * (0.4 + 0.6 * t)
+        knuckle = 0.014 * bump(((x - kx) ** 2 + (y - ky + 0.005) ** 2 + 1e-9).sqrt(), 0.032)
         ridge = bone + knuckle
         height = ridge if height is None else height + ridge
     ball = _capsule(x, y, (0.08, 0.09), (0.185, 0.25), 0.085, 0.070)[1]
@@ -133,8 +152,8 @@ def _finger(x, y, knuckle, reach, base, end, turn, curl):
     mx, my = ax + 0.52 * reach * first.sin(), ay + 0.52 * reach * first.cos()
     ex, ey = mx + (0.48 * reach - end * 0.4) * then.sin(), my + (0.48 * reach - end * 0.4) * then.cos()
     middle = 0.5 * (base + end) + 0.001
-    t1, lower, relief1, _ = _capsule(x, y, (ax, ay), (mx, my), base, middle)
-    t2, upper, relief2, _ = _capsule(x, y, (mx, my), (ex, ey), middle, end)
+    _, lower, relief1, _ = _capsule(x, y, (ax, ay), (mx, my), base, middle)
+    _, upper, relief2, _ = _capsule(x, y, (mx, my), (ex, ey), middle, end)
     shape = torch.minimum(lower, upper)
     relief = torch.maximum(relief1, relief2) * 0.95 + 0.02 * ((-shape) / 0.02).clamp(0, 1)
     joint = (x - mx) * then.sin() + (y - my) * then.cos()  # distance from the middle joint along the finger
@@ -148,7 +167,7 @@ def _finger(x, y, knuckle, reach, base, end, turn, curl):
         + 0.8 * bump(far, 0.0045)
         + 0.6 * bump(far - 0.014, 0.004)
     )
-    blush = bump(joint, 0.030) * gate + 0.6 * bump(far, 0.022) * gate
+    blush = bump(joint, 0.040) * gate + 0.6 * bump(far, 0.022) * gate
     nail, glint = _nail(x, y, (ex, ey), then, end)
     return shape, relief, (crease.clamp(0, 1), blush, nail, glint)
 
@@ -170,8 +189,8 @@ def _thumb(x, y, u):
     mx, my = ax + 0.175 * open_.sin(), ay + 0.175 * open_.cos()
     bend = open_ - 0.30
     ex, ey = mx + 0.13 * bend.sin(), my + 0.13 * bend.cos()
-    _, lower, relief1, _ = _capsule(x, y, (ax, ay), (mx, my), 0.066, 0.053)
-    _, upper, relief2, _ = _capsule(x, y, (mx, my), (ex, ey), 0.053, 0.045)
+    _, lower, relief1, _ = _capsule(x, y, (ax, ay), (mx, my), 0.070, 0.056)
+    _, upper, relief2, _ = _capsule(x, y, (mx, my), (ex, ey), 0.056, 0.047)
     shape = torch.minimum(lower, upper)
     joint = (x - mx) * bend.sin() + (y - my) * bend.cos()
     across = ((x - mx) * bend.cos() - (y - my) * bend.sin()) / 0.053
@@ -204,7 +223,9 @@ def thing(canvas: Canvas, marks: Tensor, pose: Tensor, scale: Tensor, u: Tensor)
             canvas.colour[rows], canvas.alpha[rows] = part.colour, part.alpha
 
 
-def _upright(canvas: Canvas, target: Tensor, scale: Tensor, angle: Tensor, size: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _upright(
+    canvas: Canvas, target: Tensor, scale: Tensor, angle: Tensor, size: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
     unit = (scale * size)[:, None]
     ey = torch.stack([angle.sin(), angle.cos()], 1) * unit
     ex = torch.stack([angle.cos(), -angle.sin()], 1) * unit
@@ -213,7 +234,14 @@ def _upright(canvas: Canvas, target: Tensor, scale: Tensor, angle: Tensor, size:
 
 
 def _mug(canvas: Canvas, marks: Tensor, pose: Tensor, scale: Tensor, u: Tensor) -> None:
-    glaze = [(0.90, 0.89, 0.86), (0.20, 0.30, 0.42), (0.62, 0.20, 0.17), (0.30, 0.42, 0.34), (0.82, 0.66, 0.36), (0.16, 0.16, 0.17)]
+    glaze = [
+        (0.90, 0.89, 0.86),
+        (0.20, 0.30, 0.42),
+        (0.62, 0.20, 0.17),
+        (0.30, 0.42, 0.34),
+        (0.82, 0.66, 0.36),
+        (0.16, 0.16, 0.17),
+    ]
     target = 0.5 * (marks[:, 51] + marks[:, 57]) + (0.12 + 0.12 * u[:, 1])[:, None] * down(pose, scale)
     x, y, px = _upright(canvas, target, scale, 0.5 * pose[:, 2] + 0.25 * (u[:, 2] - 0.5), 0.95 + 0.25 * u[:, 3])
     hand_side = per_image(torch.where(u[:, 4] < 0.5, -1.0, 1.0))
@@ -289,11 +317,15 @@ def _book(canvas: Canvas, marks: Tensor, pose: Tensor, scale: Tensor, u: Tensor)
     canvas.paint(torch.stack([lines, lines * 0.97, lines * 0.88], 1), canvas.cover(pages * px))
     cover = rounded_box(x, y - 0.012, 0.685, 0.50, 0.02)
     cloth = pick(WOOLS, u[:, 5])[:, :, None, None]
-    shade = 0.98 - 0.10 * (x / 0.685) - 0.16 * bump(x, 0.028) + 0.10 * bump(x + 0.06, 0.03) - 0.12 * (y / 0.5).clamp(0, 1)
+    shade = (
+        0.98 - 0.10 * (x / 0.685) - 0.16 * bump(x, 0.028) + 0.10 * bump(x + 0.06, 0.03) - 0.12 * (y / 0.5).clamp(0, 1)
+    )
     tone = cloth * shade[:, None]
     gilt = pick([(0.83, 0.72, 0.45), (0.90, 0.89, 0.84), (0.12, 0.12, 0.13)], u[:, 6])[:, :, None, None]
     on_front = x - 0.36
-    title = torch.minimum(rounded_box(on_front, y + 0.18, 0.20, 0.026, 0.01), rounded_box(on_front, y + 0.09, 0.13, 0.020, 0.01))
+    title = torch.minimum(
+        rounded_box(on_front, y + 0.18, 0.20, 0.026, 0.01), rounded_box(on_front, y + 0.09, 0.13, 0.020, 0.01)
+    )
     frame = rounded_box(on_front, y, 0.26, 0.40, 0.01).abs() - 0.006
     print_ = canvas.cover(torch.minimum(title, frame) * px)[:, None]
     tone = tone + (gilt - tone) * print_ * 0.85

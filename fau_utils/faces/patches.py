@@ -5,12 +5,12 @@ Nothing here knows how a face is drawn: the masks live on the patch grid (P = gr
 so two arms of an experiment that ask with the same seeds are tested under the same masks.
 """
 
-import difflib
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from fau_utils.faces.names import nearest
 from fau_utils.faces.rng import mix, uniform
 
 BANDS: dict[str, tuple[float, float, float, float]] = {
@@ -35,25 +35,10 @@ FILLS: tuple[str, ...] = ("grey", "mean", "noise", "colour")
 """Named fills of :func:`apply_patches`."""
 
 TEST_SEED = 2212_04029
-"""Seed of :func:`test_masks`: one fixed set of masks for every arm and every method."""
+"""Seed of :func:`fixed_masks`: one fixed set of masks for every arm and every method."""
 
 # Streams of the counter-based generator: one per decision, so that no two decisions share numbers.
 _SCORES, _BLOCK, _NOISE, _COLOUR = 9101, 9102, 9103, 9104
-
-
-def nearest(name: str, valid: tuple[str, ...], *, what: str) -> str:
-    """`name` if it is one of `valid`, else an error that lists them and names the most similar one.
-
-    Raises
-    ------
-    ValueError
-        ``unknown occluder kind 'sunglases'; did you mean 'sunglasses'? Valid: ...``.
-    """
-    if name in valid:
-        return name
-    close = difflib.get_close_matches(str(name), valid, n=1, cutoff=0.4)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    raise ValueError(f"unknown {what} {name!r}; {hint}valid: {', '.join(valid)}")
 
 
 def patch_grid(size: int, *, patch: int) -> int:
@@ -211,7 +196,7 @@ def hidden_patches(kind: str, seed: Tensor, *, grid: int, ratio: float | Tensor 
     return {"random": random_patches, "block": block}[kind](seed, ratio=ratio, grid=grid)
 
 
-def test_masks(count: int, *, kind: str, grid: int, ratio: float | None = None, draw: int = 0) -> Tensor:
+def fixed_masks(count: int, *, kind: str, grid: int, ratio: float | None = None, draw: int = 0) -> Tensor:
     """The fixed masks of a test set: row i depends on i, `kind`, `ratio` and `draw` alone.
 
     Every arm and every method that asks for them gets the same ones, on any device and for any batch size.
@@ -231,9 +216,6 @@ def test_masks(count: int, *, kind: str, grid: int, ratio: float | None = None, 
     """
     seed = mix(TEST_SEED, draw, torch.arange(count))
     return hidden_patches(kind, seed, grid=grid, ratio=ratio)
-
-
-test_masks.__test__ = False  # its name starts like a test; pytest must not collect it
 
 
 def patches_to_pixels(hidden: Tensor, *, size: int) -> Tensor:

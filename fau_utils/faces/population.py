@@ -15,7 +15,9 @@ from fau_utils.aus import BP4D, RENDERED
 from fau_utils.faces.activity import PRESENT, base_rates
 from fau_utils.faces.copula import GROUPS, Group, loadings
 from fau_utils.faces.occluders import KINDS
-from fau_utils.faces.patches import BANDS, FILLS, PATCH_KINDS, nearest, patch_count, patch_grid
+from fau_utils.faces.names import nearest
+from fau_utils.faces.patches import FILLS, PATCH_KINDS, patch_count, patch_grid
+from fau_utils.provenance import code_hash
 
 POOLS: dict[str, int] = {"train": 0, "val": 10_000, "test": 20_000, "unlabelled": 30_000}
 """First subject number of each pool of people. Pools never share a person; the last one has no upper end."""
@@ -54,7 +56,8 @@ class Split:
             raise ValueError(f"expected at least 1 subject and 1 frame, found {self.subjects} and {self.frames}")
         if self.people != "unlabelled" and self.subjects > 10_000:
             raise ValueError(
-                f"the pool {self.people!r} has 10,000 people, found {self.subjects}; use people='unlabelled', which has no end"
+                f"the pool {self.people!r} has 10,000 people, found {self.subjects}; use people='unlabelled', "
+                "which has no end"
             )
         if self.skew is not None and not self.skew >= 0:
             raise ValueError(f"expected a skew >= 0, found {self.skew}")
@@ -68,7 +71,8 @@ class Occlusion:
     ----------
     kinds : tuple of str
         Occluders (``sunglasses``, ``mask``, ``scarf``, ``hand``, ``object``) and patch masks (``random``, ``block``,
-        ``upper``, ``lower``, ``left``, ``right``, ``eyes``, ``mouth``), each equally likely; name one twice to double it.
+        ``upper``, ``lower``, ``left``, ``right``, ``eyes``, ``mouth``), each equally likely; name one twice to double
+        it.
     share : float
         Share of the frames (of the clips, when there are clips) that are occluded at all.
     ratio : float
@@ -261,8 +265,10 @@ class SynthFaces:
             for name in SPLITS:
                 del content[name]
             own["skew"] = self.skew_of(split)
+            del own["labelled"]
+            for name in ("skew", "aus", "label_threshold", "unknown"):  # what is known of a picture, not what is in it
+                del content[name]
             content |= {"split": split, "own": own}
-            content.pop("skew")
         content["code"] = code_version()
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -273,10 +279,7 @@ def code_version() -> str:
 
     A change of the code makes new pictures, so it must make a new hash; a change of a comment costs one rendering.
     """
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes().replace(b"\r\n", b"\n") + b"\0")
-    return digest.hexdigest()[:16]
+    return code_hash(Path(__file__).parent.glob("*.py"))
 
 
 FIELDS: tuple[str, ...] = tuple(f.name for f in fields(SynthFaces))

@@ -9,10 +9,28 @@ from torch import Tensor
 
 from fau_utils.faces.sdf import Canvas, along, bump, ellipse, local, per_image, pick, polygon, polyline
 
-RIMS = [(0.05, 0.05, 0.06), (0.08, 0.07, 0.07), (0.28, 0.17, 0.09), (0.62, 0.50, 0.26), (0.32, 0.08, 0.09), (0.80, 0.79, 0.76)]
+RIMS = [
+    (0.05, 0.05, 0.06),
+    (0.08, 0.07, 0.07),
+    (0.28, 0.17, 0.09),
+    (0.62, 0.50, 0.26),
+    (0.32, 0.08, 0.09),
+    (0.80, 0.79, 0.76),
+]
 LENSES = [(0.07, 0.07, 0.08), (0.16, 0.10, 0.06), (0.08, 0.13, 0.10), (0.08, 0.11, 0.18), (0.17, 0.15, 0.14)]
-MASKS = [(0.55, 0.72, 0.82), (0.60, 0.76, 0.86), (0.92, 0.93, 0.93), (0.10, 0.10, 0.12), (0.52, 0.55, 0.58), (0.78, 0.84, 0.76), (0.88, 0.74, 0.76)]
-WOOLS = [(0.42, 0.12, 0.15), (0.14, 0.18, 0.31), (0.70, 0.55, 0.38), (0.38, 0.39, 0.41), (0.31, 0.34, 0.22), (0.84, 0.80, 0.71), (0.68, 0.50, 0.18), (0.22, 0.33, 0.36)]  # fmt: skip
+MASKS = [
+    (0.55, 0.72, 0.82),
+    (0.60, 0.76, 0.86),
+    (0.92, 0.93, 0.93),
+    (0.10, 0.10, 0.12),
+    (0.52, 0.55, 0.58),
+    (0.78, 0.84, 0.76),
+    (0.88, 0.74, 0.76),
+]
+WOOLS = [
+    (0.42, 0.12, 0.15), (0.14, 0.18, 0.31), (0.70, 0.55, 0.38), (0.38, 0.39, 0.41),
+    (0.31, 0.34, 0.22), (0.84, 0.80, 0.71), (0.68, 0.50, 0.18), (0.22, 0.33, 0.36),
+]  # fmt: skip
 
 
 def down(pose: Tensor, scale: Tensor) -> Tensor:
@@ -34,9 +52,9 @@ def sunglasses(canvas: Canvas, marks: Tensor, pose: Tensor, scale: Tensor, u: Te
     ex = ex * (0.4 * scale / ex.norm(dim=1).clamp(min=1e-3)).clamp(min=1)[:, None]  # never edge-on
     ey = down(pose, scale)
     middle = eyes.mean(1) + 0.02 * ey
-    a, b, v = local(canvas, middle, ex, ey)[0], local(canvas, middle, ex, ey)[1], None
+    a, b = local(canvas, middle, ex, ey)  # across, down
     px = per_image(scale)
-    width, height = per_image(0.225 + 0.03 * u[:, 0]), per_image(0.150 + 0.045 * u[:, 1])
+    width, height = per_image(0.235 + 0.03 * u[:, 0]), per_image(0.165 + 0.045 * u[:, 1])
     power, drop = per_image(2.2 + 2.6 * u[:, 2]), per_image(0.22 * u[:, 3] - 0.04)
     rim = pick(RIMS, u[:, 4])
     # the temples go behind the lenses
@@ -51,15 +69,16 @@ def sunglasses(canvas: Canvas, marks: Tensor, pose: Tensor, scale: Tensor, u: Te
     bridge = along(a, b, (-0.12, -0.065), (0.12, -0.065))[1]
     canvas.paint(rim, canvas.cover((bridge + 0.5 * (a / 0.12).clamp(-1, 1) ** 2 * 0.02 - 0.02) * px))
     outer = a.abs() - 0.31  # towards the ear
-    v = b
-    slant = v + drop * outer * 0.4  # the outer corner sits higher
+    slant = b + drop * outer * 0.4  # the outer corner sits higher
     lens = ellipse(outer, slant, width * (1 - drop * 1.2 * (slant / height).clamp(-1, 1)), height, power)
     shade = ((slant / height + 1) / 2).clamp(0, 1)
     tint = pick(LENSES, u[:, 5])[:, :, None, None]
-    glint = bump((outer * 0.8 + slant + 0.05 - 0.08 * per_image(u[:, 6])) * torch.where(a > 0, 1.0, 1.0), 0.028)
+    glint = bump(outer * 0.8 + slant + 0.05 - 0.08 * per_image(u[:, 6]), 0.028)
     sky = bump(slant / height + 0.75, 0.25)
     colour = tint * (1 + 1.5 * per_image(u[:, 7])[:, None] * shade[:, None] ** 2)
-    colour = colour + (0.16 * glint + 0.10 * sky)[:, None] * torch.tensor([0.85, 0.95, 1.0], device=u.device)[:, None, None]
+    colour = (
+        colour + (0.16 * glint + 0.10 * sky)[:, None] * torch.tensor([0.85, 0.95, 1.0], device=u.device)[:, None, None]
+    )
     thick = 0.016 + 0.02 * per_image(u[:, 8])
     metal = rim[:, :, None, None] * (1 + 0.5 * bump((lens + thick / 2) / thick, 0.3) * (slant < 0))[:, None]
     canvas.paint(metal.clamp(0, 1), canvas.cover((lens - thick) * px))
@@ -86,8 +105,8 @@ def mask(canvas: Canvas, marks: Tensor, pose: Tensor, scale: Tensor, u: Tensor) 
     lower = lower + sag[None, :, None] * ey[:, None]
     outline = torch.cat([upper, lower.flip(1)], 1)
     # the loops run behind the cloth
-    cord = torch.where(per_image(u[:, 0])[:, None] < 0.8, 0.93, 0.15).expand(-1, 3, 1, 1)[:, :, 0, 0]
-    for ear, top, bottom, side in ((0, sides[0][0], lower[:, 1], -1), (16, sides[1][0], lower[:, -2], 1)):
+    cord = torch.where(u[:, :1] < 0.8, 0.93, 0.15).expand(-1, 3)
+    for ear, top, bottom in ((0, sides[0][0], lower[:, 1]), (16, sides[1][0], lower[:, -2])):
         hook = marks[:, ear] + 0.05 * scale[:, None] * outward(marks, centre)[:, ear]
         points = torch.stack([top, hook - 0.03 * ey, hook + 0.10 * ey, bottom], 1)
         across = outward(marks, marks[:, 27])[:, ear]
@@ -95,7 +114,6 @@ def mask(canvas: Canvas, marks: Tensor, pose: Tensor, scale: Tensor, u: Tensor) 
         loop = polyline(canvas.x, canvas.y, points)
         line = canvas.cover(loop - (0.009 * px).clamp(min=0.3))
         canvas.paint(cord, line * per_image(((reach + 0.02) * 25).clamp(0, 1)))
-        del side
     distance = polygon(canvas.x, canvas.y, outline)
     body = pick(MASKS, u[:, 1])[:, :, None, None]
     above, under = polyline(canvas.x, canvas.y, upper), polyline(canvas.x, canvas.y, lower)
@@ -153,11 +171,20 @@ def scarf(canvas: Canvas, marks: Tensor, pose: Tensor, scale: Tensor, u: Tensor)
     s, v = local(canvas, marks[:, 8], ex, ey)
     knot = torch.where(u[:, 2] < 0.5, -1.0, 1.0)
     sag = below + per_image(0.14 + 0.2 * u[:, 3]) * s * s - 0.22 * below * s * per_image(knot)
-    sag = sag + 0.035 * torch.sin(3.3 * s + 6.3 * per_image(u[:, 4])) + 0.014 * torch.sin(8 * s + 4 * v + 6.3 * per_image(u[:, 5]))
+    sag = (
+        sag
+        + 0.035 * torch.sin(3.3 * s + 6.3 * per_image(u[:, 4]))
+        + 0.014 * torch.sin(8 * s + 4 * v + 6.3 * per_image(u[:, 5]))
+    )
     period = per_image(0.20 + 0.08 * u[:, 6])
     phase = (sag / period + 0.12) % 1.0
     # each fold: a lit round back, then the shadow it throws on the next
-    fold = 0.70 + 0.38 * (phase * 3.1416).sin().clamp(min=0) ** 0.8 - 0.20 * bump(phase - 0.97, 0.07) - 0.12 * bump(phase, 0.05)
+    fold = (
+        0.70
+        + 0.38 * (phase * 3.1416).sin().clamp(min=0) ** 0.8
+        - 0.20 * bump(phase - 0.97, 0.07)
+        - 0.12 * bump(phase, 0.05)
+    )
     minor = 0.05 * torch.sin(6.2832 * (2.3 * sag / period + 0.6 * s))
     shade = (fold + minor) * (1.02 - 0.30 * s.abs().clamp(max=1.1) ** 2)
     shade = shade - 0.18 * bump((below - 0.0), 0.02)
