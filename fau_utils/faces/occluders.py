@@ -61,7 +61,8 @@ def paint(
     landmarks : Tensor, (B, 68, 2) float32
         px, x right and y down, a pixel's centre at integers.
     pose : Tensor, (B, 3) float32
-        Yaw, pitch, roll in rad, signs as in :class:`~fau_utils.faces.nuisance.Nuisance`.
+        Yaw, pitch, roll in rad, signs as in :class:`~fau_utils.faces.nuisance.Nuisance`. The roll is read off the line
+        of the eyes instead: an aligned crop has turned the picture.
     scale : Tensor, (B,) float32
         px per face unit (half a head's width is 0.78).
     res : int
@@ -95,7 +96,14 @@ def paint(
                 continue
             canvas = Canvas.blank(len(rows), res=res, fine=fine, device=device)
             extra = {"skin": skin[rows]} if name == "hand" and skin is not None else {}
+            marks = landmarks[rows].float()
             look = uniform(seed[rows], _LOOK + number, _UNIFORMS)
-            _PAINTERS[name](canvas, landmarks[rows].float(), pose[rows], scale[rows], look, **extra)
+            _PAINTERS[name](canvas, marks, _seen_pose(pose[rows], marks), scale[rows], look, **extra)
             rgb[rows], alpha[rows] = canvas.pixels()
     return rgb, alpha
+
+
+def _seen_pose(pose: Tensor, marks: Tensor) -> Tensor:
+    """The pose with the roll that the eyes have in the picture."""
+    eyes = marks[:, 42:48].mean(1) - marks[:, 36:42].mean(1)
+    return torch.stack([pose[:, 0], pose[:, 1], torch.atan2(-eyes[:, 1], eyes[:, 0])], 1)

@@ -14,9 +14,10 @@ from pathlib import Path
 from fau_utils.aus import BP4D, RENDERED
 from fau_utils.faces.activity import PRESENT, base_rates
 from fau_utils.faces.copula import GROUPS, Group, loadings
-from fau_utils.faces.occluders import KINDS
 from fau_utils.faces.names import nearest
+from fau_utils.faces.occluders import KINDS
 from fau_utils.faces.patches import FILLS, PATCH_KINDS, patch_count, patch_grid
+from fau_utils.faces.render import GRIDS
 from fau_utils.provenance import code_hash
 
 POOLS: dict[str, int] = {"train": 0, "val": 10_000, "test": 20_000, "unlabelled": 30_000}
@@ -191,13 +192,15 @@ class SynthFaces:
 
     def _check_numbers(self) -> None:
         bounds = {
-            "res": (16, 1024), "identity_strength": (0, 3), "nuisance": (0, 3), "wild": (0, 1), "skew": (0, 10),
+            "identity_strength": (0, 3), "nuisance": (0, 3), "wild": (0, 1), "skew": (0, 10),
             "amplitude": (0, 2), "unknown": (0, 1), "clip_length": (1, 10_000), "fps": (1, 1000),
         }  # fmt: skip
         for name, (low, high) in bounds.items():
             value = getattr(self, name)
             if not low <= value <= high:
                 raise ValueError(f"expected {name} in [{low}, {high}], found {value}")
+        if self.res not in GRIDS:
+            raise ValueError(f"expected a picture size of {sorted(GRIDS)} px, found {self.res}")
         if not 0 < self.label_threshold <= 5:
             raise ValueError(f"expected a label threshold in (0, 5] FACS intensity, found {self.label_threshold}")
 
