@@ -153,6 +153,7 @@ def fit(
                 row = {"step": step + 1, "views": shown, "seconds": time.perf_counter() - begin, "lr": rate, **means}
                 bar.set_postfix(loss=f"{means['loss']:.3f}", refresh=False)
                 rows.append({**row, **_look(method, val, device)} if look else row)
+        method.zero_grad()  # frees the gradients
 
     return Fitted(
         method=method.eval(),
