@@ -1,7 +1,7 @@
 """Everything behind the head: wall or clutter, clothes, neck and hair that falls behind."""
 
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch import Tensor
 
 from fau_utils.faces import rng

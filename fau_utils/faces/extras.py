@@ -18,9 +18,9 @@ def paint_beard(canvas: Canvas, f: Features, identity: Identity, colour: Tensor,
     strands : Tensor
         (B, R, R) fine noise of unit variance.
     """
-    beard = ((identity.factor("beard") - 0.72) / 0.10).clamp(0, 1)
-    stubble = ((identity.factor("beard") - 0.45) / 0.25).clamp(0, 1) * 0.30
-    moustache = ((identity.factor("moustache") - 0.80) / 0.05).clamp(0, 1)
+    beard = ((identity.factor("beard") - 0.82) / 0.10).clamp(0, 1)
+    stubble = ((identity.factor("beard") - 0.62) / 0.20).clamp(0, 1) * 0.30
+    moustache = ((identity.factor("moustache") - 0.90) / 0.05).clamp(0, 1)
     grown = torch.maximum(beard, moustache)
     has = (torch.maximum(grown, stubble) > 0)[:, None, None]
     spot = canvas.select((canvas.y < 0.05) & has)

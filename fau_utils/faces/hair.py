@@ -7,6 +7,7 @@ from torch import Tensor
 
 from fau_utils.faces.canvas import Canvas, fill
 from fau_utils.faces.identity import Identity
+from fau_utils.faces.splat import difference
 from fau_utils.faces.surface import Surface
 
 
@@ -130,8 +131,10 @@ def grow(hair: Hair, surface: Surface, lumps: Tensor) -> tuple[Tensor, Tensor]:
     line = line + (s["burn"].clamp(min=0.30) - line) * over
     line = line + (s["nape"] - line) * ((a - 1.98) / 0.16).clamp_(0, 1)
     inside = y - line
-    # hair at the side also ends towards the face: the smaller distance counts
-    thick = (inside * 7).clamp_(0, 1)
+    # to a distance: where the line falls steeply its horizontal distance counts
+    slope = difference(inside, 2) / difference(surface.x, 1).abs()
+    inside = inside * slope.square_().add_(1).rsqrt_()
+    thick = (inside * 5.5).clamp_(0, 1)
     thick = thick * (2 - thick)
     height = torch.lerp(s["sides"].expand_as(inside), s["top"].expand_as(inside), ((y - 0.35) / 0.6).clamp(0, 1))
     height = (height + s["lumps"] * (0.4 + 0.9 * hair.curl) * lumps) * thick

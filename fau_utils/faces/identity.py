@@ -122,8 +122,8 @@ LOOK: tuple[Factor, ...] = _factors(
     brow_density: brows from faint to dense
     lips: lips from skin-coloured to red
     iris: iris from brown over green to blue and grey
-    beard: above .72 a beard, below .45 clean
-    moustache: above .8 a moustache
+    beard: above .82 a beard, below .62 clean
+    moustache: above .9 a moustache
     freckles: above .75 freckles
     oiliness: skin from matt to shiny
     blush: cheeks from pale to rosy
@@ -229,5 +229,4 @@ def sample_identity(id_seed: Tensor, *, strength: float = 1.0) -> Identity:
 def mean_identity(n: int, *, device: torch.device | str = "cpu") -> Identity:
     """`n` copies of the mean face: every normal 0, folds absent, every uniform .5, symmetric."""
     seed = torch.zeros(n, dtype=torch.int64, device=device)
-    subjects = sample_identity(seed, strength=0.0)
-    return subjects
+    return sample_identity(seed, strength=0.0)

@@ -278,7 +278,7 @@ MOVEMENTS: tuple[Movement, ...] = (
 
 LINES_AT_REST: dict[str, tuple[Fold, ...]] = {
     "nasolabial": (Fold(_NASOLABIAL, 0.026, 0.013),),
-    "forehead_lines": _lines(_forehead(-0.05, 0.27, 0.012) + _forehead(0.22, 0.58, 0.02), 0.018, 0.007),
+    "forehead_lines": _lines(_forehead(-0.05, 0.27, 0.012) + _forehead(0.22, 0.58, 0.02), 0.018, 0.0045),
     "glabella_lines": (Fold(_GLABELLA, 0.020, 0.008),),
     "eye_bags": (Fold(_INFRAORBITAL, 0.022, 0.011),),
     "crows_feet": _lines(_CROWS_FEET, 0.014, 0.007),

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, fields
 
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch import Tensor
 
 from fau_utils.aus import RENDERED
@@ -17,7 +17,7 @@ from fau_utils.faces.nuisance import Nuisance
 from fau_utils.faces.splat import FAR, difference, refine, splat
 from fau_utils.faces.textures import Textures
 
-GRIDS: dict[int, tuple[int, int, int]] = {64: (48, 64, 96), 112: (72, 96, 136), 224: (112, 152, 224)}
+GRIDS: dict[int, tuple[int, int, int]] = {64: (48, 64, 96), 112: (72, 96, 136), 224: (120, 168, 224)}
 """Rows and columns of the material grid and side of the detail maps, for each size of picture in px."""
 
 _TINT = 0x7177  # tag of the random stream
@@ -284,7 +284,7 @@ class FaceRenderer:
 
         # truth
         points = features.landmarks(f)
-        found = self._on_skin(torch.cat([project(bare, camera), _facing(bare, camera)], 1), points)
+        found = self._on_skin(torch.cat([project(bare, camera), facing[:, None]], 1), points)
         visible = self._visible(found, seen.depth)
         landmarks = found[..., :2].contiguous()
         occluded = torch.zeros(len(c), res, res, dtype=torch.bool, device=image.device)
@@ -362,7 +362,7 @@ class FaceRenderer:
         b, units = len(identity), len(RENDERED)
         camera = self._camera(identity, nuisance, align)
         out = torch.zeros(b, units, res * res + 1, device=self.device)
-        inside, height = hair.grow(hair.resolve(identity), s, self.textures.lumps)
+        _, height = hair.grow(hair.resolve(identity), s, self.textures.lumps)
         for k in range(units):
             for intensity in (0.0, 3.0, 5.0):
                 au = torch.zeros(b, units, 2, device=self.device)
@@ -380,13 +380,14 @@ class FaceRenderer:
 
 def _normals(points: Tensor) -> Tensor:
     """(B, 3, H, W) unit normals of a grid of points."""
-    du, dv = difference(points, 3), difference(points, 2)
-    n = torch.linalg.cross(dv, du, dim=1)
-    return n.mul_(n.square().sum(1, keepdim=True).add_(1e-12).rsqrt_())
-
-
-def _facing(points: Tensor, camera: Camera) -> Tensor:
-    return torch.einsum("bk,bkhw->bhw", camera.rotation[:, 2], _normals(points))[:, None]
+    ax, ay, az = difference(points, 2).unbind(1)
+    bx, by, bz = difference(points, 3).unbind(1)
+    n = torch.empty_like(points)
+    torch.mul(ay, bz, out=n[:, 0]).addcmul_(az, by, value=-1)
+    torch.mul(az, bx, out=n[:, 1]).addcmul_(ax, bz, value=-1)
+    torch.mul(ax, by, out=n[:, 2]).addcmul_(ay, bx, value=-1)
+    length = (n[:, 0] * n[:, 0]).addcmul_(n[:, 1], n[:, 1]).addcmul_(n[:, 2], n[:, 2])
+    return n.mul_(length.add_(1e-12).rsqrt_()[:, None])
 
 
 def _to_detail(y: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ whose projection is the pixel's centre.
 """
 
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch import Tensor
 
 NEAR, FAR = 2.2, -2.2  # depth range in face units, along the line of sight
@@ -37,28 +37,28 @@ def _doubled(t: Tensor) -> Tensor:
     return out
 
 
-def _closed(key: Tensor) -> Tensor:
+def _closed(key: Tensor, reach: int) -> Tensor:
     """A pixel takes over what both its left and right, or both its upper and lower neighbours see if it is nearer.
 
-    Fills holes of one pixel, both empty ones and those through which a farther layer shows.
+    Fills holes up to ``2 reach - 1`` px wide, both empty ones and those through which a farther layer shows.
     """
-    out = key.clone()
-    inner = out[:, :, 1:-1]
-    torch.minimum(inner, torch.maximum(key[:, :, 2:], key[:, :, :-2]), out=inner)
-    inner = out[:, 1:-1]
-    torch.minimum(inner, torch.maximum(key[:, 2:], key[:, :-2]), out=inner)
+    out, d = key.clone(), reach
+    inner = out[:, :, d:-d]
+    torch.minimum(inner, torch.maximum(key[:, :, 2 * d :], key[:, :, : -2 * d]), out=inner)
+    inner = out[:, d:-d]
+    torch.minimum(inner, torch.maximum(key[:, 2 * d :], key[:, : -2 * d]), out=inner)
     return out
 
 
 def _grown(key: Tensor, empty: int) -> Tensor:
     """Empty pixels take the nearest of their four neighbours, for an anti-aliased outline."""
     near = key.clone()
-    for dim, lo, hi in ((2, slice(1, None), slice(None, -1)), (1, slice(1, None), slice(None, -1))):
-        a = near[:, :, lo] if dim == 2 else near[:, lo]
-        b = key[:, :, hi] if dim == 2 else key[:, hi]
-        torch.minimum(a, b, out=a)
-        a = near[:, :, hi] if dim == 2 else near[:, hi]
-        b = key[:, :, lo] if dim == 2 else key[:, lo]
+    for a, b in (
+        (near[:, :, 1:], key[:, :, :-1]),
+        (near[:, :, :-1], key[:, :, 1:]),
+        (near[:, 1:], key[:, :-1]),
+        (near[:, :-1], key[:, 1:]),
+    ):
         torch.minimum(a, b, out=a)
     return torch.where(key == empty, near, key)
 
@@ -104,7 +104,8 @@ def splat(points: Tensor, res: int) -> Seen:
     empty = torch.iinfo(kind).max
     buffer = torch.full((b, res * res + 1), empty, dtype=kind, device=points.device)
     buffer.scatter_reduce_(1, place, key, "amin")
-    key = _closed(_closed(buffer[:, :-1].view(b, res, res)))
+    key = _closed(buffer[:, :-1].view(b, res, res), 1)
+    key = _closed(key, 1 if res <= 64 else 2)
     covered = key != empty
     key = _grown(key, empty)
     near = key != empty

@@ -15,12 +15,12 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from fau_utils.faces import rng
-from fau_utils.faces.fields import both, bump, furrow, mirrored, movement, side, step
+from fau_utils.faces.fields import both, bump, furrow, mirrored, movement, step
 from fau_utils.faces.identity import SHAPE
-from fau_utils.faces.muscles import LINES_AT_REST, MOVEMENTS
+from fau_utils.faces.muscles import LINES_AT_REST, MOVEMENTS, Fold
 
 TOP, BOTTOM = 1.44, -1.16
-THETA_END, THETA_SLOPE = 2.6, 1.35
+THETA_END, THETA_SLOPE = 2.4, 1.6
 DETAIL_X, DETAIL_TOP, DETAIL_BOTTOM = 0.86, 1.02, -1.10
 UNITS = len(MOVEMENTS)
 SHAPE_FOLDS = tuple(LINES_AT_REST)
@@ -30,14 +30,14 @@ SHAPE_SOLID = len(SHAPE) - len(SHAPE_FOLDS)
 _PROFILE = np.array(
     [
         # y, w, d, b
-        (-1.16, 0.02, 0.40, 0.02),
-        (-1.12, 0.22, 0.56, 0.10),
-        (-1.06, 0.35, 0.655, 0.18),
-        (-0.98, 0.435, 0.695, 0.25),
-        (-0.88, 0.500, 0.70, 0.32),
-        (-0.75, 0.560, 0.695, 0.38),
-        (-0.60, 0.620, 0.715, 0.44),
-        (-0.40, 0.690, 0.735, 0.55),
+        (-1.16, 0.02, 0.36, 0.02),
+        (-1.13, 0.25, 0.54, 0.10),
+        (-1.08, 0.410, 0.645, 0.18),
+        (-1.00, 0.520, 0.690, 0.25),
+        (-0.90, 0.580, 0.70, 0.32),
+        (-0.75, 0.630, 0.695, 0.38),
+        (-0.60, 0.670, 0.715, 0.44),
+        (-0.40, 0.710, 0.735, 0.55),
         (-0.10, 0.745, 0.750, 0.78),
         (0.15, 0.765, 0.765, 0.95),
         (0.40, 0.775, 0.780, 1.05),
@@ -97,7 +97,7 @@ def _mean_head(theta, x, y):
         - 0.022 * both(x, y, 0.42, -0.42, 0.11, 0.13)
     )
     # the jaw line climbs from the chin to the ear
-    climb = 0.46 * step((-0.30 - y) / 0.80) * np.sin(np.clip(np.abs(theta), 0, 1.9) / 1.9 * np.pi / 2) ** 2.2
+    climb = 0.42 * step((-0.30 - y) / 0.80) * np.sin(np.clip(np.abs(theta), 0, 1.9) / 1.9 * np.pi / 2) ** 2.8
     ear = _ear(theta, y)
     sign = np.sign(theta)
     return np.stack([w * np.sin(theta) + sign * 0.125 * ear, y + climb, z + relief * front - 0.05 * ear]), front
@@ -199,7 +199,18 @@ class Surface:
         return Surface(**moved)
 
 
+# where the painted quantities act, for the support maps
+_REPAINTED = (
+    ({"upper_lid", "lower_lid", "lid_fold"}, ((0.31, 0.165, 0.08, 0.05),)),
+    (
+        {"upper_lip", "lower_lip", "mouth_width", "open_up", "open_down", "part", "line", "curve"},
+        ((0.1, -0.53, 0.10, 0.06),),
+    ),
+    ({"mouth_width", "corner", "curve"}, ((0.27, -0.525, 0.03, 0.03),)),
+)
 TINTS = ("blush", "freckles", "blotch_1", "blotch_2", "blotch_3", "blotch_4")
+
+_FOLD_OF_WING = Fold(((0.085, -0.125), (0.135, -0.165), (0.150, -0.210), (0.115, -0.250)), 0.016, 0.016)
 
 
 def _normals(points):
@@ -227,7 +238,7 @@ def _detail_maps(size: int):
 
     # the wings and holes of the nose, the groove under it and beside it, the fold over the lids
     holes = both(x, y, 0.052, -0.238, 0.024, 0.016) * 0.75
-    wings = sum(mirrored(x, y, lambda a, b: furrow(a, b, _fold_of_wing)))
+    wings = sum(mirrored(x, y, lambda a, b: furrow(a, b, _FOLD_OF_WING)))
     mean = relief(wings + 0.004 * bump(x, y, 0, -0.17, 0.05, 0.03))
     mean[2] += holes
     red = (
@@ -253,11 +264,6 @@ def _detail_maps(size: int):
         smooth = smooth / smooth.std()
         tints.append(np.stack([0.10 * np.roll(smooth, size // 3, 1), 0.022 * smooth]))
     return mean, np.stack(folds), np.stack(tints)
-
-
-from fau_utils.faces.muscles import Fold  # noqa: E402
-
-_fold_of_wing = Fold(((0.085, -0.125), (0.135, -0.165), (0.150, -0.210), (0.115, -0.250)), 0.016, 0.016)
 
 
 @lru_cache(maxsize=8)
@@ -287,6 +293,9 @@ def build(rows: int, columns: int, detail: int) -> Surface:
             total += np.abs(half).sum(0)
         for fold in m.folds:
             total += sum(np.abs(f) for f in mirrored(x, y, lambda a, b, f=fold: furrow(a, b, f))) * (front > 0)
+        for names, places in _REPAINTED:
+            if names & set(m.painted):
+                total += sum(both(x, y, *place) for place in places) * (front > 0)
         motion.append(total > 2e-4)
     shapes = _shape_directions(theta, x, y, front, mean)
 
