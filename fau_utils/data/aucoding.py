@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from fau_utils.aus import column
+from fau_utils.data import perau
 from fau_utils.data.pictures import Pictures, locate, without_archives
 from fau_utils.data.tree import (
     DatasetError,
@@ -181,100 +182,39 @@ def occurrence(
     return pd.DataFrame(data), numbers.line
 
 
-def intensity(
-    by_au: dict[int, Path], *, allow_missing: bool, aus: Sequence[int]
-) -> tuple[pd.DataFrame, np.ndarray, Path]:
-    """The ``AU_INT`` files of one sequence as one table.
-
-    Frames that one file has and another lacks are null in the latter's column.
-
-    Returns
-    -------
-    table : DataFrame
-        ``frame`` and ``AU<n>`` (Int8: 0 to 5, null).
-    line : ndarray, (N,) int64
-        Line of each row in the file that has it first.
-    path : Path
-        The first file, for messages.
+def intensity(path: Path, what: str) -> tuple[pd.Series, np.ndarray]:
+    """One ``AU_INT`` file: intensities (Int8: 0 to 5, null) by frame number, and the line of each.
 
     Raises
     ------
     DatasetError
-        A damaged line, a code other than 0 to 5 and 9, a frame below 1 or twice, and, unless `allow_missing`, a
-        file with another number of lines than its fellows.
+        A damaged line, a code other than 0 to 5 and 9, a frame below 1 or twice.
     """
-    parts = {}
-    for number in aus:
-        if number not in by_au:
-            continue
-        path = by_au[number]
-        numbers = read_numbers(path, columns=2)
-        codes = _codes(numbers.values[:, 1], INTENSITY_CODES, numbers, path=path, what=column(number))
-        parts[number] = (pd.Series(codes, index=_frame_numbers(numbers, path)), numbers.line)
-    first = next(iter(parts))
-    if not allow_missing:
-        refuse_unequal({by_au[n]: part.index.to_numpy() for n, (part, _) in parts.items()})
-    table = pd.DataFrame({column(n): part for n, (part, _) in parts.items()}).sort_index()
-    for number in aus:
-        if column(number) not in table:
-            table[column(number)] = pd.array([pd.NA] * len(table), "Int8")
-    lines: dict[int, int] = {}
-    for part, line in parts.values():
-        for frame, at in zip(part.index, line, strict=True):
-            lines.setdefault(int(frame), int(at))
-    table.index.name = "frame"
-    at = np.array([lines[int(frame)] for frame in table.index], "int64")
-    return table.reset_index()[["frame", *(column(n) for n in aus)]], at, by_au[first]
+    numbers = read_numbers(path, columns=2)
+    codes = _codes(numbers.values[:, 1], INTENSITY_CODES, numbers, path=path, what=what)
+    return pd.Series(codes, index=_frame_numbers(numbers, path)), numbers.line
 
 
 def intensity_tables(root: Path, *, aus: Sequence[int] | None, allow_missing: bool) -> dict:
-    """All ``AU_INT`` tables by (subject, task), each as :func:`intensity` gives it.
+    """All ``AU_INT`` tables by (subject, task), each as :func:`fau_utils.data.perau.join` gives it.
 
     Raises
     ------
     DatasetError
-        As :func:`intensity`, and for an AU without a folder or a sequence without one of its files.
+        As :func:`intensity`, and for a sequence without one of its files, unless `allow_missing`.
     """
     wanted = WITH_INTENSITY if aus is None else tuple(aus)
     found = intensity_files(root)
     tables = {}
     for key in sorted({key for n in wanted for key in found.get(n, {})}, key=lambda key: (key[0], int(key[1][1:]))):
         mine = {n: found[n][key] for n in wanted if key in found.get(n, {})}
-        absent = [n for n in wanted if n not in mine]
-        if absent and not allow_missing:
-            raise DatasetError(
-                next(iter(mine.values())),
-                expected=f"a fellow for AU{absent[0]} of the sequence {key[0]}_{key[1]}",
-                found=f"none; intensities are coded for the AUs {list(WITH_INTENSITY)}",
-                hint="extract the archive again, ask for fewer with aus=[...], or pass allow_missing=True",
-            )
-        tables[key] = intensity(mine, allow_missing=allow_missing, aus=wanted)
+        absent = next(iter(mine.values())).parents[1] / f"AU<NN>/{key[0]}_{key[1]}_AU<NN>.csv"
+        tables[key] = perau.join(mine, intensity, aus=wanted, absent=absent, allow_missing=allow_missing)
     if not tables:
         raise DatasetError(
             root, expected=f"intensities of {list(wanted)}", found=f"those of {sorted(found)}", hint="change aus=[...]"
         )
     return tables
-
-
-def refuse_unequal(frames: dict[Path, np.ndarray]) -> None:
-    """Check that all files of a sequence label the same frames; the one that differs from most is named.
-
-    Raises
-    ------
-    DatasetError
-    """
-    usual = max(frames.values(), key=lambda mine: sum(np.array_equal(mine, other) for other in frames.values()))
-    for path, mine in frames.items():
-        if np.array_equal(mine, usual):
-            continue
-        odd = sorted(set(mine.tolist()) ^ set(usual.tolist()))
-        raise DatasetError(
-            path,
-            line=int(min(len(mine), len(usual))),
-            expected=f"{len(usual):,} lines with the same frames as the other {len(frames) - 1} files",
-            found=f"{len(mine):,} lines; they differ in frame {odd[0] if odd else 'order'}",
-            hint="extract the archive again, or pass allow_missing=True to make these labels null",
-        )
 
 
 def refuse_uncoded(found: Iterable[tuple[str, str]], coded: Iterable[tuple[str, str]], *, tasks: Sequence[str]) -> None:
