@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 
 SEEK_WORTH = 48  # frames; below it, decoding on costs less than opening and indexing the file a second time
 SLACK = 2  # frames a header may promise in excess: encoders count a dropped or a flushed frame
+SMALLEST = {"mjpeg": 1, "ffv1": 1, "rawvideo": 1, "png": 1, "h264": 1, "hevc": 1, "mpeg4": 16}
+# codecs with one frame in each packet, so that packets can be counted instead of decoded; MPEG-4 has packets of a few
+# bytes that say "no new frame" (DivX and XviD files are full of them), and others have hidden frames
 SHORT = 1.0  # seconds, for containers that state no number of frames; sound may well last longer than the picture
 
 
@@ -442,11 +445,15 @@ def _packets(path: Path) -> _Packets:
     av = _av()
     container, stream = _open(path, threads=1)
     stamps, keys = [], []
+    smallest = SMALLEST.get(stream.codec_context.name)
+    if smallest is None:
+        container.close()
+        return _Packets()
     with container, suppress(av.FFmpegError):  # a broken end: what came before it is still well numbered
         for packet in container.demux(stream):
             if packet.dts is None and packet.size == 0:
                 continue  # the flush at the end
-            if packet.pts is None or packet.size == 0 or packet.is_discard or packet.is_corrupt:
+            if packet.pts is None or packet.size < smallest or packet.is_discard or packet.is_corrupt:
                 return _Packets()
             stamps.append(packet.pts)
             if packet.is_keyframe:
