@@ -83,27 +83,23 @@ def tuned(
     prob, label : (N, A)
         Of validation people.
     scope : {"per_au", "common"}
-        Each AU's own, or the one with the best mean over AUs (an undefined F1 is left out of it).
+        Each AU's own, or the one with the best mean over the AUs that have positives.
     thresholds : (T,)
     default : float
-        For an AU whose F1 is undefined everywhere. Of several equally good thresholds the one nearest to it is
-        taken.
+        For an AU without positives: its F1 says nothing. Of several equally good thresholds the one nearest to
+        it is taken.
 
     Returns
     -------
     ndarray, (A,) float64
     """
     found = sweep(prob, label, thresholds=thresholds)
-    distance = np.abs(found.thresholds - default)
-    if scope == "common":
-        known = ~np.isnan(found.f1)
-        mean = np.where(known, found.f1, 0).sum(0) / np.maximum(known.sum(0), 1)
-        return np.full(len(found.f1), _best(np.where(known.any(0), mean, np.nan), found.thresholds, distance, default))
-    return np.array([_best(row, found.thresholds, distance, default) for row in found.f1])
-
-
-def _best(f1: np.ndarray, thresholds: np.ndarray, distance: np.ndarray, default: float) -> float:
-    if np.isnan(f1).all():
-        return default
-    best = np.flatnonzero(f1 == np.nanmax(f1))
-    return float(thresholds[best[np.argmin(distance[best])]])
+    # without positives, F1 is 0 where something is detected and undefined elsewhere: no threshold is better
+    shown = (found.counts.true_positive + found.counts.false_negative).any(1)
+    nearest = np.argsort(np.abs(found.thresholds - default), kind="stable")
+    best = np.full(len(found.f1), default, "float64")
+    if scope == "common" and shown.any():
+        best[:] = found.thresholds[nearest][found.f1[shown].mean(0)[nearest].argmax()]
+    elif scope == "per_au":
+        best[shown] = found.thresholds[nearest][found.f1[shown][:, nearest].argmax(1)]
+    return best
