@@ -1,0 +1,61 @@
+"""A fresh kernel of this very Python for one chapter, in a folder and an environment of its own."""
+
+import contextlib
+import os
+import signal
+import sys
+from pathlib import Path
+
+from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
+
+
+class ThisPython(KernelSpecManager):
+    """Kernel specs on a reader's machine may point to another installation; this one never does."""
+
+    environment: dict[str, str]
+
+    def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
+        return KernelSpec(
+            argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=ERROR"],
+            display_name="Python 3 (ipykernel)",
+            language="python",
+            env=self.environment,
+        )
+
+
+def manager(work: Path, *, threads: int | None = None) -> AsyncKernelManager:
+    """A manager for one kernel, not yet started.
+
+    Parameters
+    ----------
+    work : Path
+        Empty folder for what IPython writes.
+    threads : int, optional
+        Threads of numerical libraries, where several chapters share the machine.
+    """
+    environment = {
+        "FAU_PROGRESS": "0",  # bars have no place in a page
+        "IPYTHONDIR": str(work / "ipython"),  # a reader's start-up files do not belong in the book
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        "PYTHONHASHSEED": "0",
+    }
+    if threads is not None:
+        environment |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+    specs = ThisPython()
+    specs.environment = environment
+    kernel = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=specs)
+    kernel.connection_file = str(work / "kernel.json")
+    return kernel
+
+
+def kill(kernel: AsyncKernelManager) -> None:
+    """End a kernel and what it started, now."""
+    process = getattr(kernel.provisioner, "process", None)
+    if process is None or process.poll() is not None:
+        return
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        # jupyter starts each kernel in a session of its own
+        os.killpg(process.pid, signal.SIGKILL)
+    with contextlib.suppress(Exception):
+        process.wait(timeout=5)
