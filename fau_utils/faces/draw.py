@@ -144,18 +144,19 @@ def draw_all(
         out = draw(config, rows[piece].to(device), renderer=renderer)
         return Drawn(**{name: value.cpu() for name, value in vars(out).items()})
 
-    if device.type != "cpu" or workers <= 1:
+    if device.type != "cpu":
         yield from map(one, pieces)
         return
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="faces", initializer=_one_thread)
+    # one worker has a thread of its own, too: the caller's float settings are not ours to change
+    pool = ThreadPoolExecutor(max(workers, 1), thread_name_prefix="faces", initializer=_one_thread)
     try:
         # a window of pieces, not all of them: finished faces wait in memory for their turn
         waiting = []
         for piece in pieces:
             waiting.append(pool.submit(one, piece))
-            if len(waiting) >= 4 * workers:
+            if len(waiting) >= 4 * max(workers, 1):
                 yield waiting.pop(0).result()
         while waiting:
             yield waiting.pop(0).result()

@@ -72,6 +72,7 @@ def per_image(value: Tensor) -> Tensor:
 def local(canvas: Canvas, origin: Tensor, ex: Tensor, ey: Tensor) -> tuple[Tensor, Tensor]:
     """Coordinates in an oblique frame: pixel = origin + u ex + v ey; all (B, 2) in px. Returns u, v (B, r, r)."""
     det = ex[:, 0] * ey[:, 1] - ex[:, 1] * ey[:, 0]
+    det = torch.where(det.abs() < 1e-2, 1e-2, det)  # a frame seen edge-on has no inside; keep it finite
     dx, dy = canvas.x - per_image(origin[:, 0]), canvas.y - per_image(origin[:, 1])
     u = dx * per_image(ey[:, 1] / det) - dy * per_image(ey[:, 0] / det)
     v = dy * per_image(ex[:, 0] / det) - dx * per_image(ex[:, 1] / det)
@@ -138,8 +139,8 @@ def smooth_min(a: Tensor, b: Tensor, k) -> Tensor:
 
 
 def bump(value: Tensor, width) -> Tensor:
-    """exp(-½ (value / width)²)."""
-    return torch.exp(-0.5 * (value / width) ** 2)
+    """exp(-½ (value / width)²), at least 1e-11: denormal numbers would make far pixels slower than near ones."""
+    return torch.exp((-0.5 * (value / width) ** 2).clamp(min=-25.0))
 
 
 def pick(table: list[tuple[float, float, float]], u: Tensor) -> Tensor:

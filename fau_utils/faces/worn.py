@@ -48,7 +48,7 @@ def outward(points: Tensor, centre: Tensor) -> Tensor:
 def sunglasses(canvas: Canvas, marks: Tensor, pose: Tensor, scale: Tensor, u: Tensor) -> None:
     """Two lenses with rims, a bridge, and temples to the ears."""
     eyes = torch.stack([marks[:, 36:42].mean(1), marks[:, 42:48].mean(1)], 1)
-    ex = (eyes[:, 1] - eyes[:, 0]) / 0.62
+    ex = (eyes[:, 1] - eyes[:, 0]) / 0.62 + 1e-4
     ex = ex * (0.4 * scale / ex.norm(dim=1).clamp(min=1e-3)).clamp(min=1)[:, None]  # never edge-on
     ey = down(pose, scale)
     middle = eyes.mean(1) + 0.02 * ey
@@ -152,16 +152,16 @@ def scarf(canvas: Canvas, marks: Tensor, pose: Tensor, scale: Tensor, u: Tensor)
     centre = marks[:, 33]
     out = outward(marks, centre) * scale[:, None, None]
     tilt = 0.10 * (u[:, 1] - 0.5)[:, None] * ey
-    left, right = marks[:, 2] + 0.10 * out[:, 2], marks[:, 14] + 0.10 * out[:, 14]
+    left, right = marks[:, 3] + 0.05 * out[:, 3], marks[:, 13] + 0.05 * out[:, 13]
     wing_l = 0.5 * (0.6 * marks[:, 31] + 0.4 * marks[:, 3]) + 0.5 * (0.5 * nose + 0.5 * left)
     wing_r = 0.5 * (0.6 * marks[:, 35] + 0.4 * marks[:, 13]) + 0.5 * (0.5 * nose + 0.5 * right)
     upper = torch.stack(
         [left - 0.02 * ey + tilt, wing_l + tilt * 0.5, nose, wing_r - tilt * 0.5, right - 0.02 * ey - tilt], 1
     )
     ends = []
-    for jaw, side in ((13, 1.0), (3, -1.0)):
-        start = marks[:, jaw] + 0.17 * out[:, jaw]
-        neck = marks[:, 8] + side * 0.68 * ex + 0.10 * ey
+    for jaw, side in ((12, 1.0), (4, -1.0)):
+        start = marks[:, jaw] + 0.20 * out[:, jaw]
+        neck = marks[:, 8] + side * 0.74 * ex + 0.06 * ey
         low = marks[:, 8] + side * 0.88 * ex + 0.55 * ey
         floor = marks[:, 8] + side * 1.05 * ex + 2.0 * ey
         ends.append([start, neck, low, floor])
