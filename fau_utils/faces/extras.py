@@ -64,6 +64,8 @@ def paint_beard(canvas: Canvas, f: Features, identity: Identity, colour: Tensor,
 def paint_glasses(canvas: Canvas, f: Features, identity: Identity) -> None:
     """Thin frames with a bridge and temples, and a faint reflection."""
     has = (identity.factor("glasses") < 0.12)[:, None, None]
+    if canvas.x.device.type == "cpu" and not has.any():
+        return
     spot = canvas.select(has & (canvas.y > -0.12) & (canvas.y < 0.42))
     if not len(spot):
         return

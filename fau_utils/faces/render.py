@@ -14,7 +14,7 @@ from fau_utils.faces.features import Features
 from fau_utils.faces.identity import LAYOUT_INDEX, LOOK_INDEX, Identity
 from fau_utils.faces.muscles import CONTRACTION
 from fau_utils.faces.nuisance import Nuisance
-from fau_utils.faces.splat import FAR, difference, refine, splat
+from fau_utils.faces.splat import difference, refine, splat
 from fau_utils.faces.textures import Textures
 
 GRIDS: dict[int, tuple[int, int, int]] = {64: (48, 64, 96), 112: (72, 96, 136), 224: (120, 168, 224)}
@@ -110,7 +110,7 @@ class FaceRenderer:
         self.device = torch.device(device)
         self.surface = surface.build(*(grid or GRIDS[res])).to(self.device)
         self.textures = Textures.build(res, self.surface.rows, self.surface.columns).to(self.device)
-        self.chunk = chunk or {64: 16, 112: 8, 224: 2}[res] * (1 if self.device.type == "cpu" else 32)
+        self.chunk = chunk or {64: 64, 112: 24, 224: 6}[res] * (1 if self.device.type == "cpu" else 8)
         self._painted = features.painted_matrix().to(self.device)
 
     def __call__(
@@ -201,10 +201,7 @@ class FaceRenderer:
     def _anchors(self, identity: Identity) -> Tensor:
         """(B, 5, 3) eyes, tip of the nose and mouth corners of the resting face, for the alignment."""
         s = self.surface
-        x = s.mean.new_tensor([-0.308, 0.308, 0.0, -0.272, 0.272]).expand(len(identity), 5)
-        y = s.mean.new_tensor([0.165, 0.165, -0.145, -0.525, -0.525]).expand(len(identity), 5)
-        rest = self._deform(identity, s.mean.new_zeros(len(identity), len(RENDERED), 2))
-        points = self._on_skin(rest, torch.stack([x, y], 2)).clone()
+        points = torch.addmm(s.anchors[0], identity.shape[:, : surface.SHAPE_SOLID], s.anchors[1:]).view(-1, 5, 3)
         move = identity.layout
         points[:, 0, 0] -= 0.015 * move[:, LAYOUT_INDEX["eye_spacing"]]
         points[:, 1, 0] += 0.015 * move[:, LAYOUT_INDEX["eye_spacing"]]
@@ -242,15 +239,14 @@ class FaceRenderer:
         normal = _normals(head)
         camera = self._camera(identity, nuisance, align)
         screen = project(head, camera)  # (B, 3, H, W): px, px, depth
-        facing = torch.einsum("bk,bkhw->bhw", camera.rotation[:, 2], normal)
-        seen = splat(torch.cat([screen, facing[:, None]], 1), res)
-        grid = refine(seen.grid, screen[:, :2])
+        facing = torch.bmm(camera.rotation[:, 2:], normal.flatten(2)).view(-1, s.rows, s.columns)
+        seen = splat(screen, facing, res)
+        grid, miss = refine(seen.grid, screen[:, :2], steps=1 if res == 64 else 2)
 
         # what each pixel sees
         maps = torch.cat(
             [
                 normal,
-                screen[:, :2],
                 inside[:, None],
                 s.x.expand(len(c), 1, -1, -1),
                 s.occlusion.expand(len(c), 1, -1, -1),
@@ -258,66 +254,56 @@ class FaceRenderer:
             1,
         )
         maps = F.grid_sample(maps, grid, mode="bilinear", padding_mode="border", align_corners=True)
-        alpha = self._coverage(maps[:, 3], maps[:, 4], seen)
-        x = maps[:, 6]
+        alpha = torch.where(seen.inside, 1.0, miss.mul_(-1.2).add_(1.25).clamp_(0, 1)).mul_(seen.near)
+        x = maps[:, 4]
         y = grid[..., 1].mul(0.5 * (surface.BOTTOM - surface.TOP)).add_(0.5 * (surface.BOTTOM + surface.TOP))
         place = torch.stack([x / surface.DETAIL_X, _to_detail(y)], -1)
         details = F.grid_sample(
             self._details(identity, c), place, mode="bilinear", padding_mode="zeros", align_corners=True
         )
-        grain = self.textures.sample(grid, locks.curl)  # (B, 2, R, R): strands, pores
+        strands, pores = self.textures.sample(grid, locks.curl)
 
         skin = shading.skin_colour(identity)
-        material = self._skin(identity, skin, maps, details, grain)
+        material = self._skin(identity, skin, maps, details, pores)
         footprint = 1 / camera.scale[:, None, None]
         canvas = Canvas(material, x, y, alpha > 0, footprint)
         directions = shading.lights(nuisance, camera.rotation)
-        self._paint(canvas, f, identity, skin, locks, maps[:, 5], grain, directions)
+        self._paint(canvas, f, identity, skin, locks, maps[:, 3], strands, pores, directions)
         light = shading.shade(material, directions, nuisance)
 
         scene = backdrop.wall(nuisance, res)
-        backdrop.body(
-            scene, identity, locks, skin, nuisance, camera.scale, camera.origin(), camera.rotation, self.textures.fine
-        )
+        backdrop.body(scene, alpha, identity, locks, skin, nuisance, camera, self.textures.fine)
         scene.addcmul_(light.sub_(scene), alpha)
-        image = shading.develop(scene, nuisance)
+        picture = shading.develop(scene, nuisance)  # (3, B, R, R)
 
         # truth
         points = features.landmarks(f)
         found = self._on_skin(torch.cat([project(bare, camera), facing[:, None]], 1), points)
         visible = self._visible(found, seen.depth)
         landmarks = found[..., :2].contiguous()
-        occluded = torch.zeros(len(c), res, res, dtype=torch.bool, device=image.device)
+        occluded = torch.zeros(len(c), res, res, dtype=torch.bool, device=picture.device)
         if occluder is not None:
             from fau_utils.faces import occluders  # the occluders build on this module's interface
 
             colour, cover = occluders.paint(
                 *occluder, landmarks=landmarks, pose=nuisance.pose, scale=camera.scale, res=res
             )
-            image = torch.lerp(image, colour, cover[:, None])
+            picture = torch.lerp(picture, colour.transpose(0, 1), cover)
             occluded = cover > 0.5
             visible &= ~_lookup(occluded, landmarks)
-        image = self.textures.expose(image, nuisance)
+        image = self.textures.expose(picture, nuisance)
         return Rendered(image, landmarks, visible, occluded, alpha)
 
-    def _coverage(self, sx: Tensor, sy: Tensor, seen) -> Tensor:
-        at = torch.arange(self.res, dtype=torch.float32, device=sx.device)
-        miss = torch.hypot(sx - at, sy - at[:, None])
-        alpha = miss.mul_(-1.2).add_(1.25).clamp_(0, 1)
-        alpha = torch.where(seen.inside, 1.0, alpha)
-        return alpha.mul_(seen.near)
-
-    def _skin(self, identity: Identity, skin: Tensor, maps: Tensor, details: Tensor, grain: Tensor) -> Tensor:
+    def _skin(self, identity: Identity, skin: Tensor, maps: Tensor, details: Tensor, pores: Tensor) -> Tensor:
         """(8, B, R, R) bare skin as `canvas` has it."""
         b, res = len(skin), self.res
         slope_x, slope_y, cavity, red, lightness = details.unbind(1)
         rough = 0.5 + identity.look[:, LOOK_INDEX["texture"], None, None]
-        pores = grain[:, 1]
         tone = lightness.add(1.0).addcmul_(pores, 0.016 * rough)
         out = skin.new_empty(CHANNELS, b, res, res)
         for k, turn in enumerate((0.10, -0.22, -0.16)):
             torch.mul(torch.add(tone, red, alpha=turn), skin[:, k, None, None], out=out[ALBEDO][k])
-        torch.mul(maps[:, 7], (1 - cavity).clamp_(0.25, 1.08), out=out[3])
+        torch.mul(maps[:, 5], (1 - cavity).clamp_(0.25, 1.08), out=out[3])
         oil = identity.look[:, LOOK_INDEX["oiliness"], None, None]
         torch.addcmul(0.035 + 0.085 * oil, pores, 0.012 + 0.02 * oil, out=out[4])
         torch.sub(maps[:, 0], slope_x, out=out[5])
@@ -325,8 +311,7 @@ class FaceRenderer:
         out[7] = maps[:, 2]
         return out
 
-    def _paint(self, canvas, f: Features, identity, skin, locks, inside, grain, directions) -> None:
-        strands, pores = grain.unbind(1)
+    def _paint(self, canvas, f: Features, identity, skin, locks, inside, strands, pores, directions) -> None:
         extras.paint_beard(canvas, f, identity, locks.colour, pores)
         mouth.paint_mouth(canvas, f, shading.lip_colour(identity, skin))
         eyes.paint_eyes(canvas, f, identity, directions[:, 0])
@@ -339,8 +324,9 @@ class FaceRenderer:
         res = self.res
         within = (px > -0.5) & (px < res - 0.5) & (py > -0.5) & (py < res - 0.5)
         # the farthest of the neighbouring pixels: a landmark on an outline is not hidden by its own edge
-        far = -F.max_pool2d(-torch.where(depth > FAR, depth, FAR)[:, None], 3, 1, 1)[:, 0]
-        return within & (facing > -0.10) & (z > _lookup(far, found[..., :2]) - 0.09)
+        around = found.new_tensor([[0.0, 0.0], [-1, 0], [1, 0], [0, -1], [0, 1], [-1, -1], [1, 1], [-1, 1], [1, -1]])
+        far = torch.stack([_lookup(depth, found[..., :2] + d) for d in around]).amin(0)
+        return within & (facing > -0.10) & (z > far - 0.09)
 
     def support(self, identity: Identity, nuisance: Nuisance, *, align: bool = False) -> Tensor:
         """Where each AU can change the picture.

@@ -95,11 +95,10 @@ def shade(material: Tensor, directions: Tensor, nuisance: Nuisance) -> Tensor:
 
 
 def develop(light: Tensor, nuisance: Nuisance) -> Tensor:
-    """From linear light (3, B, R, R) to a display picture (B, 3, R, R) in about [0, 1]: exposure, white, tone curve."""
-    gain = (nuisance.exposure[:, None] * nuisance.white)[:, :, None, None]
-    picture = light.permute(1, 0, 2, 3) * (0.98 * gain)
-    picture = picture.clamp_(min=0)
+    """From linear light (3, B, R, R), changed in place, to display values in about [0, 1]: exposure, white, tone."""
+    gain = (0.98 * nuisance.exposure[:, None] * nuisance.white).T[:, :, None, None]
+    light.mul_(gain).clamp_(min=0)
     # a shoulder that keeps highlights from clipping, then the square root for a display's gamma of about 2
-    picture = picture.div_(picture.mul(0.30).add_(0.86)).sqrt_()
-    bend = (1 - nuisance.gamma)[:, None, None, None]
-    return picture.addcmul_(picture * (1 - picture), bend)
+    picture = light.div_(light.mul(0.30).add_(0.86)).sqrt_()
+    bend = (1 - nuisance.gamma)[:, None, None]
+    return picture.addcmul_(picture.square().neg_().add_(picture), bend)

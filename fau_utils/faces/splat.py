@@ -1,16 +1,18 @@
 """Which point of the head each pixel sees: points into a z-buffer, then a refinement to a fraction of a cell.
 
 No triangles: the projected material grid is doubled, its points compete for pixels with an order-independent minimum
-(so the result is the same on every device), small holes are closed, and two Newton steps find the material coordinate
+(so the result is the same on every device), small holes are closed, and Newton steps find the material coordinate
 whose projection is the pixel's centre.
 """
+
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 NEAR, FAR = 2.2, -2.2  # depth range in face units, along the line of sight
-BACK = -0.04  # points that face away by more than this are not drawn: they would shine through holes
+BACK = -0.12  # points that face away by more than this are not drawn: they would shine through holes
 
 
 def difference(t: Tensor, dim: int) -> Tensor:
@@ -25,16 +27,13 @@ def difference(t: Tensor, dim: int) -> Tensor:
     return out
 
 
-def _doubled(t: Tensor) -> Tensor:
-    """(B, C, H, W) to (B, C, 2H-1, 2W-1), midpoints between the points."""
-    b, c, h, w = t.shape
-    wide = t.new_empty(b, c, h, 2 * w - 1)
-    wide[..., ::2] = t
-    torch.add(t[..., 1:], t[..., :-1], out=wide[..., 1::2]).mul_(0.5)
-    out = t.new_empty(b, c, 2 * h - 1, 2 * w - 1)
-    out[:, :, ::2] = wide
-    torch.add(wide[:, :, 1:], wide[:, :, :-1], out=out[:, :, 1::2]).mul_(0.5)
-    return out
+def _halves(t: Tensor):
+    """The grid and its three sets of midpoints, each with the row and column offsets in half cells."""
+    yield t, 0, 0
+    yield (t[..., 1:] + t[..., :-1]).mul_(0.5), 0, 1
+    down = (t[..., 1:, :] + t[..., :-1, :]).mul_(0.5)
+    yield down, 1, 0
+    yield (down[..., 1:] + down[..., :-1]).mul_(0.5), 1, 1
 
 
 def _closed(key: Tensor, reach: int) -> Tensor:
@@ -63,95 +62,129 @@ def _grown(key: Tensor, empty: int) -> Tensor:
     return torch.where(key == empty, near, key)
 
 
-class Seen:
-    """What the z-buffer found: `grid` (B, R, R, 2) material coordinates (u, v), `alpha` and `depth` (B, R, R).
+def _whole(covered: Tensor) -> Tensor:
+    """Pixels whose eight neighbours are covered too; the rim of the picture counts as covered."""
+    out = covered.clone()
+    out[:, :, 1:] &= covered[:, :, :-1]
+    out[:, :, :-1] &= covered[:, :, 1:]
+    wide = out.clone()
+    out[:, 1:] &= wide[:, :-1]
+    out[:, :-1] &= wide[:, 1:]
+    return out
 
-    `depth` is the coordinate towards the camera in face units, `FAR` where nothing is.
+
+@dataclass(frozen=True)
+class Seen:
+    """What the z-buffer found.
+
+    Attributes
+    ----------
+    grid : Tensor
+        (2, B, R, R) material coordinates u and v.
+    inside, near : Tensor
+        (B, R, R) bool: surely covered; covered or next to a covered pixel.
+    depth : Tensor
+        (B, R, R) coordinate towards the camera in face units, `FAR` where nothing is.
     """
 
-    def __init__(self, grid: Tensor, inside: Tensor, near: Tensor, depth: Tensor):
-        self.grid, self.inside, self.near, self.depth = grid, inside, near, depth
+    grid: Tensor
+    inside: Tensor
+    near: Tensor
+    depth: Tensor
 
 
-def splat(points: Tensor, res: int) -> Seen:
+def splat(points: Tensor, facing: Tensor, res: int) -> Seen:
     """Find the material coordinate seen by each pixel.
 
     Parameters
     ----------
     points : Tensor
-        (B, 4, H, W): x and y in px, depth towards the camera, cosine between normal and line of sight.
+        (B, 3, H, W): x and y in px, depth towards the camera in face units.
+    facing : Tensor
+        (B, H, W) cosine between normal and line of sight.
     res : int
         Side of the picture in px.
 
     Returns
     -------
     Seen
-        `inside` (B, R, R) bool: surely covered; `near` bool: covered or next to a covered pixel.
     """
     b, _, h, w = points.shape
-    h2, w2 = 2 * h - 1, 2 * w - 1
-    px, py, z, facing = _doubled(points).flatten(2).unbind(1)
-    bits = (h2 * w2 - 1).bit_length()
+    device = points.device
+    # one int holds depth, row and column in half cells; 64 px fit into 32 bits
+    across = (2 * w - 2).bit_length()
+    bits = (2 * h - 2).bit_length() + across
     kind = torch.int32 if bits <= 14 else torch.int64
     deep = 16 if kind == torch.int32 else 24
-    column, row = px.add(0.5).floor_(), py.add(0.5).floor_()
-    ok = (column >= 0) & (column < res) & (row >= 0) & (row < res) & (facing > BACK)
-    place = torch.where(ok, row.mul_(res).add_(column), float(res * res)).long()
     steps = (1 << deep) - 1
-    far = ((NEAR - z) * (steps / (NEAR - FAR))).clamp_(0, steps).to(kind)
-    index = torch.arange(h2 * w2, dtype=kind, device=points.device)
-    key = far.bitwise_left_shift_(bits).add_(index)
-    empty = torch.iinfo(kind).max
-    buffer = torch.full((b, res * res + 1), empty, dtype=kind, device=points.device)
-    buffer.scatter_reduce_(1, place, key, "amin")
-    key = _closed(buffer[:, :-1].view(b, res, res), 1)
+    empty = steps << bits  # nothing that is drawn has the farthest depth
+    side = res + 2  # a rim takes what falls outside
+    points = points.clone()
+    points[:, :2].add_(1.5)
+    points[:, 2].neg_().add_(NEAR).mul_(steps / (NEAR - FAR))
+    points[:, 2].add_((facing < BACK).to(torch.float32), alpha=float(1 << 28))
+    buffer = torch.full((b, side * side), empty, dtype=kind, device=device)
+    for part, dv, du in _halves(points):
+        x, y, far = part.unbind(1)
+        place = y.clamp(0, side - 1).floor_().mul_(side).add_(x.clamp(0, side - 1).floor_()).long()
+        rows = torch.arange(place.shape[1], device=device, dtype=kind) * 2 + dv
+        columns = torch.arange(place.shape[2], device=device, dtype=kind) * 2 + du
+        key = far.clamp(0, steps).to(kind).bitwise_left_shift_(bits)
+        key += rows[:, None].bitwise_left_shift(across) + columns
+        buffer.scatter_reduce_(1, place.flatten(1), key.flatten(1), "amin")
+    key = buffer.view(b, side, side)[:, 1:-1, 1:-1]
+    key = _closed(key, 1)
     key = _closed(key, 1 if res <= 64 else 2)
-    covered = key != empty
+    covered = key < empty
     key = _grown(key, empty)
-    near = key != empty
-    # empty pixels would give an index outside the grid
-    point = torch.where(near, key & ((1 << bits) - 1), 0)
-    depth = torch.where(near, (key >> bits).to(torch.float32).mul_(-(NEAR - FAR) / steps).add_(NEAR), FAR)
-    iv = torch.div(point, w2, rounding_mode="floor")
-    iu = point - iv * w2
-    grid = torch.stack([iu, iv], -1).to(torch.float32)
-    grid.mul_(grid.new_tensor([2.0 / (w2 - 1), 2.0 / (h2 - 1)])).sub_(1)
-    # one pixel inside the outline the surface is seen whole, whatever the refinement says
-    hole = F.max_pool2d((~covered).to(torch.float32)[:, None], 3, 1, 1)[:, 0]
-    return Seen(grid, hole < 0.5, near, depth)
+    near = key < empty
+    depth = (key >> bits).to(torch.float32).mul_(-(NEAR - FAR) / steps).add_(NEAR)
+    grid = torch.empty(2, b, res, res, device=device)
+    grid[0] = key & ((1 << across) - 1)
+    grid[1] = (key >> across) & ((1 << (bits - across)) - 1)
+    grid[0].mul_(1.0 / (w - 1)).sub_(1)
+    grid[1].mul_(1.0 / (h - 1)).sub_(1)
+    return Seen(grid, _whole(covered), near, depth)
 
 
-def refine(grid: Tensor, points: Tensor, *, steps: int = 2) -> Tensor:
+def refine(grid: Tensor, points: Tensor, *, steps: int) -> tuple[Tensor, Tensor]:
     """Move material coordinates until they project onto the pixels' centres.
 
     Parameters
     ----------
     grid : Tensor
-        (B, R, R, 2) starting coordinates (u, v), changed in place.
+        (2, B, R, R) starting coordinates u and v, changed in place.
     points : Tensor
         (B, 2, H, W) projection in px of the material grid.
+    steps : int
+        Number of Newton steps.
 
     Returns
     -------
-    Tensor
-        The same `grid`.
+    grid : Tensor
+        (B, R, R, 2) the coordinates, as ``grid_sample`` takes them.
+    miss : Tensor
+        (B, R, R) distance in px that remains, to first order.
     """
     _, _, h, w = points.shape
-    res = grid.shape[1]
+    res = grid.shape[-1]
     maps = torch.cat([points, difference(points, 3), difference(points, 2)], 1)
     at = torch.arange(res, dtype=torch.float32, device=grid.device)
-    unit = grid.new_tensor([2.0 / (w - 1), 2.0 / (h - 1)])
     for k in range(steps):
-        sx, sy, a, c, b, d = F.grid_sample(
-            maps, grid, mode="bilinear", padding_mode="border", align_corners=True
-        ).unbind(1)
-        rx, ry = torch.sub(at, sx, out=sx), torch.sub(at[:, None], sy, out=sy)
-        # det -> inverse that dies at folds of the projection, where the surface turns away
-        det = torch.addcmul(a * d, b, c, value=-1)
-        inverse = det / torch.addcmul(det.new_full((), 1e-3), det, det)
+        place = torch.stack([grid[0], grid[1]], -1)
+        sampled = F.grid_sample(maps, place, mode="bilinear", padding_mode="border", align_corners=True)
+        sx, sy, a, c, b, d = sampled.unbind(1)
+        rx, ry = torch.sub(at, sx), torch.sub(at[:, None], sy)
+        # the inverse of the determinant dies at folds of the projection, where the surface turns away
+        det = (a * d).addcmul_(b, c, value=-1)
+        inverse = det / (det * det).add_(1e-3)
         limit = 2.2 if k == 0 else 1.2
-        du = torch.addcmul(d.mul_(rx), b, ry, value=-1).mul_(inverse).clamp_(-limit, limit)
-        dv = torch.addcmul(a.mul_(ry), c, rx, value=-1).mul_(inverse).clamp_(-limit, limit)
-        grid[..., 0].addcmul_(du, unit[0])
-        grid[..., 1].addcmul_(dv, unit[1])
-    return grid.clamp_(-1, 1)
+        du = (d * rx).addcmul_(b, ry, value=-1).mul_(inverse).clamp_(-limit, limit)
+        dv = (a * ry).addcmul_(c, rx, value=-1).mul_(inverse).clamp_(-limit, limit)
+        grid[0].add_(du, alpha=2.0 / (w - 1))
+        grid[1].add_(dv, alpha=2.0 / (h - 1))
+    rx.addcmul_(a, du, value=-1).addcmul_(b, dv, value=-1)
+    ry.addcmul_(c, du, value=-1).addcmul_(d, dv, value=-1)
+    miss = rx.mul_(rx).addcmul_(ry, ry).sqrt_()
+    grid.clamp_(-1, 1)
+    return torch.stack([grid[0], grid[1]], -1), miss

@@ -173,6 +173,9 @@ class Surface:
         (32 + folds at rest, 3 detail detail): slopes and cavity of the folds.
     detail_tints : Tensor
         (TINTS, 2 detail detail): redness and lightness of blush, freckles and blotches.
+    anchors : Tensor
+        (1 + solid shape factors, 15) mean place and directions of eyes, tip of the nose and mouth corners, for the
+        alignment.
     motion : Tensor
         (16, rows, columns) bool: where the AU moves or folds the skin.
     """
@@ -191,6 +194,7 @@ class Surface:
     detail_mean: Tensor
     detail_folds: Tensor
     detail_tints: Tensor
+    anchors: Tensor
     motion: Tensor
 
     def to(self, device) -> "Surface":
@@ -308,6 +312,12 @@ def build(rows: int, columns: int, detail: int) -> Surface:
     ear = _ear(theta, y)
     occlusion *= 1 - 0.35 * np.clip(4 * ear * (1 - ear), 0, 1) * (np.abs(theta) > 1.6)
 
+    at = [
+        (np.abs(y[:, 0] - ay).argmin(), np.abs(x[0] - ax).argmin())
+        for ax, ay in ((-0.308, 0.165), (0.308, 0.165), (0.0, -0.145), (-0.272, -0.525), (0.272, -0.525))
+    ]
+    anchors = np.stack([np.stack([basis[:, i, j] for i, j in at]).ravel() for basis in (mean, *shapes)])
+
     table = np.linspace(0, 0.95, 512)
     fine = np.linspace(0, 1, 4096)
     u_of_x = np.interp(table, _abscissa(theta_of_u(fine)), fine)
@@ -331,5 +341,6 @@ def build(rows: int, columns: int, detail: int) -> Surface:
         detail_mean=tensor(detail_mean.reshape(-1)),
         detail_folds=tensor(folds.reshape(len(folds), -1)),
         detail_tints=tensor(tints.reshape(len(tints), -1)),
+        anchors=tensor(anchors),
         motion=torch.from_numpy(np.stack(motion)),
     )

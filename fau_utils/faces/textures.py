@@ -5,7 +5,6 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter, zoom
 from torch import Tensor
 
@@ -13,7 +12,7 @@ from fau_utils.faces import rng
 from fau_utils.faces.nuisance import Nuisance
 
 _SIZE = 256
-_NOISE = 1 << 17
+_WINDOWS, _STRIDE = 1024, 97
 _OFFSET = 0x4C00
 
 
@@ -27,23 +26,21 @@ class Textures:
 
     Attributes
     ----------
-    skin : Tensor
-        (1, 2, 256, 256) strands (long along the columns) and pores over the material coordinates.
+    strands, pores : Tensor
+        (256 256,) strands (long along the columns) and pores over the material coordinates.
     lumps : Tensor
         (rows, columns) curls.
     fine : Tensor
         (R, R) vertical strands for hair behind the head.
     noise : Tensor
-        (2^17,) standard normals.
-    blur : Tensor
-        (taps,) weights of the widest blur.
+        (3 R^2 + ...,) standard normals; frames take overlapping windows of it.
     """
 
-    skin: Tensor
+    strands: Tensor
+    pores: Tensor
     lumps: Tensor
     fine: Tensor
     noise: Tensor
-    blur: Tensor
 
     @staticmethod
     @lru_cache(maxsize=8)
@@ -59,51 +56,43 @@ class Textures:
         lumps = gaussian_filter(draws[3], 9.0)
         lumps = _unit(zoom(lumps, (rows / _SIZE, columns / _SIZE), order=1))
         fine = zoom(gaussian_filter(draws[0], (30, 2.0)), res / _SIZE, order=1)
-        sigma = 1.1 * res / 64
-        taps = np.arange(-int(np.ceil(2.2 * sigma)), int(np.ceil(2.2 * sigma)) + 1)
-        weights = np.exp(-0.5 * (taps / sigma) ** 2)
 
         def tensor(a):
             return torch.from_numpy(np.ascontiguousarray(a)).float()
 
         return Textures(
-            skin=tensor(np.stack([strands, pores])[None]),
+            strands=tensor(strands.ravel()),
+            pores=tensor(pores.ravel()),
             lumps=tensor(lumps),
             fine=tensor(_unit(fine)),
-            noise=rng.normal(torch.tensor([1]), 0x9015E, _NOISE)[0],
-            blur=tensor(weights / weights.sum()),
+            noise=rng.normal(torch.tensor([1]), 0x9015E, 3 * res * res + _WINDOWS * _STRIDE)[0],
         )
 
     def to(self, device) -> "Textures":
         """The same maps on another device."""
         return Textures(**{k: v.to(device) for k, v in vars(self).items()})
 
-    def sample(self, grid: Tensor, curl: Tensor) -> Tensor:
-        """(B, 2, R, R) strands and pores at material coordinates (B, R, R, 2)."""
-        place = grid.clone()
-        # u is finer in front than behind, roughly as theta is
-        place[..., 0].addcmul_(torch.sin(grid[..., 1] * 9.0), 0.012 * curl)
-        maps = self.skin.expand(len(grid), -1, -1, -1)
-        return F.grid_sample(maps, place, mode="bilinear", padding_mode="reflection", align_corners=True)
+    def sample(self, grid: Tensor, curl: Tensor) -> tuple[Tensor, Tensor]:
+        """Strands and pores, each (B, R, R), at material coordinates (B, R, R, 2)."""
+        u, v = grid.unbind(-1)
+        half = (_SIZE - 1) / 2
+        row = v.add(1).mul_(half)
+        column = torch.addcmul(u, torch.sin(v * 9.0), 0.012 * curl).add_(1).mul_(half).clamp_(0, _SIZE - 1)
+        index = row.round_().mul_(_SIZE).add_(column.round_()).long()
+        return self.strands[index], self.pores[index]
 
-    def expose(self, image: Tensor, nuisance: Nuisance) -> Tensor:
-        """Blur and noise of the camera on (B, 3, R, R), and the range [0, 1]."""
-        b, _, res, _ = image.shape
-        half = len(self.blur) // 2
-        weights = self.blur.tolist() if image.device.type == "cpu" else self.blur
-        pad = F.pad(image, (half, half, 0, 0), mode="replicate")
-        wide = pad[..., :res] * weights[0]
-        for k in range(1, len(self.blur)):
-            wide.add_(pad[..., k : k + res] * weights[k])
-        pad = F.pad(wide, (0, 0, half, half), mode="replicate")
-        wide = pad[:, :, :res] * weights[0]
-        for k in range(1, len(self.blur)):
-            wide.add_(pad[:, :, k : k + res] * weights[k])
-        # a share of the wide blur has the variance of the blur that is wanted
-        share = (nuisance.blur / 1.1).square().clamp(max=1)[:, None, None, None]
-        image = torch.lerp(image, wide, share)
-        start = rng.mix(nuisance.seed, _OFFSET) & (_NOISE - 1)
+    def expose(self, picture: Tensor, nuisance: Nuisance) -> Tensor:
+        """Blur and noise of the camera: (3, B, R, R) to (B, 3, R, R) in the range [0, 1]."""
+        _, b, res, _ = picture.shape
+        # a Gaussian blur is a matrix on either side; the rows sum to one, so the rim is not darkened
+        at = torch.arange(res, dtype=torch.float32, device=picture.device)
+        apart = (at - at[:, None]).square_()
+        width = (nuisance.blur * (res / 64)).clamp(min=0.06)[:, None, None]
+        matrix = torch.exp(apart * (-0.5 / width.square()))
+        matrix /= matrix.sum(2, keepdim=True)
+        across = matrix.transpose(1, 2)
+        image = torch.stack([torch.bmm(torch.bmm(matrix, channel), across) for channel in picture], 1)
         count = 3 * res * res
-        index = (start[:, None] + torch.arange(count, device=image.device) * 5) & (_NOISE - 1)
-        noise = self.noise[index].view(b, 3, res, res)
-        return image.addcmul_(noise, nuisance.noise[:, None, None, None]).clamp_(0, 1)
+        windows = self.noise.as_strided((_WINDOWS, count), (_STRIDE, 1))
+        noise = windows.index_select(0, rng.mix(nuisance.seed, _OFFSET) & (_WINDOWS - 1))
+        return image.addcmul_(noise.view(b, 3, res, res), nuisance.noise[:, None, None, None]).clamp_(0, 1)
