@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 _META = "meta.json"
 _FORMAT = 1
 
+Fields = Mapping[str, tuple[tuple[int, ...], np.dtype | str]]
+"""Shape (rows first) and type of each array of a folder."""
+
 
 class Damaged(Exception):
     """A cached folder is not what was written; the message says which file and how."""
@@ -41,15 +44,17 @@ def cache_root(cache_dir: str | os.PathLike | None = None) -> Path:
     return Path(platformdirs.user_cache_dir("fau", appauthor=False))
 
 
-def read_arrays(folder: Path) -> dict[str, np.ndarray]:
+def read_arrays(folder: Path, *, fields: Fields | None = None) -> dict[str, np.ndarray]:
     """The arrays of a folder, memory mapped (copy on write: a change stays in memory).
+
+    `fields` are the arrays that have to be there.
 
     Raises
     ------
     FileNotFoundError
         When there is no such folder.
     Damaged
-        When a file is missing, truncated, or differs from what was written.
+        When a file is missing, truncated, or differs from what was written, or an expected array is not there.
     """
     if not folder.is_dir():
         raise FileNotFoundError(folder)
@@ -74,6 +79,9 @@ def read_arrays(folder: Path) -> dict[str, np.ndarray]:
         if found != known["sha256"]:
             raise Damaged(f"{path.name} has checksum {found[:12]}..., expected {known['sha256'][:12]}...")
         arrays[name] = np.load(path, mmap_mode="c", allow_pickle=False)
+    for name, (shape, kind) in (fields or {}).items():
+        if name not in arrays or arrays[name].shape != tuple(shape) or arrays[name].dtype != np.dtype(kind):
+            raise Damaged(f"{name} is missing, or is no array of shape {tuple(shape)} and type {kind}")
     return arrays
 
 
@@ -86,8 +94,8 @@ class FolderWriter:
     ----------
     folder : Path
         Final place.
-    fields : mapping of name to (shape, dtype)
-        Every array, with the number of rows first.
+    fields : Fields
+        Every array.
 
     Raises
     ------
@@ -95,7 +103,7 @@ class FolderWriter:
         When the place cannot be written.
     """
 
-    def __init__(self, folder: Path, *, fields: Mapping[str, tuple[tuple[int, ...], np.dtype | str]]):
+    def __init__(self, folder: Path, *, fields: Fields):
         self.folder = folder
         self.fields = {name: (tuple(shape), np.dtype(kind)) for name, (shape, kind) in fields.items()}
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -159,7 +167,7 @@ class FolderWriter:
                 if not self.folder.is_dir():
                     raise
             try:
-                read_arrays(self.folder)
+                read_arrays(self.folder, fields=self.fields)
             except Damaged:
                 aside = self.temporary.with_name(self.temporary.name + ".old")
                 try:

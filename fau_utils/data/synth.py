@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fau_utils import aus
 from fau_utils.batch import Batch
-from fau_utils.data.cache import Damaged, FolderWriter, cache_root, read_arrays
+from fau_utils.data.cache import Damaged, Fields, FolderWriter, cache_root, read_arrays
 from fau_utils.data.images import ImageSet
 from fau_utils.faces.draw import Drawn, draw, draw_all, renderer_for
 from fau_utils.faces.landmarks import INDEX_49
@@ -238,7 +238,7 @@ def _arrays(config, split, rows, *, cache_dir, device, workers) -> Arrays:
     folder = cache_folder(config, split, cache_dir=cache_dir)
     fields = _fields(config, len(rows))
     try:
-        return _checked(read_arrays(folder), fields)
+        return read_arrays(folder, fields=fields)
     except FileNotFoundError:
         pass
     except Damaged as damage:
@@ -272,7 +272,7 @@ def _arrays(config, split, rows, *, cache_dir, device, workers) -> Arrays:
                 f"the face cache {folder.parent} could not be written ({error.strerror or error}); free about "
                 f"{_megabytes(fields):.0f} MB there, or set FAU_CACHE to another folder"
             ) from error
-    return read_arrays(folder)
+    return read_arrays(folder, fields=fields)
 
 
 def _pieces(config, split, rows, *, device, workers) -> Iterator[Arrays]:
@@ -286,7 +286,7 @@ def _pieces(config, split, rows, *, device, workers) -> Iterator[Arrays]:
             bar.update(len(drawn.images))
 
 
-def _fields(config: SynthFaces, count: int) -> dict[str, tuple[tuple[int, ...], str]]:
+def _fields(config: SynthFaces, count: int) -> Fields:
     patches = 0 if config.occlusion is None else patch_grid(config.res, patch=config.occlusion.patch) ** 2
     return {
         "images": ((count, 3, config.res, config.res), "uint8"),
@@ -297,12 +297,5 @@ def _fields(config: SynthFaces, count: int) -> dict[str, tuple[tuple[int, ...], 
     }
 
 
-def _checked(arrays: Arrays, fields: dict) -> Arrays:
-    for name, (shape, kind) in fields.items():
-        if name not in arrays or arrays[name].shape != shape or arrays[name].dtype != kind:
-            raise Damaged(f"{name} is missing or has another shape or type than expected {shape} {kind}")
-    return arrays
-
-
-def _megabytes(fields: dict) -> float:
+def _megabytes(fields: Fields) -> float:
     return sum(np.prod(shape, dtype=float) * np.dtype(kind).itemsize for shape, kind in fields.values()) / 1e6

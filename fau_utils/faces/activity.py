@@ -73,7 +73,7 @@ def subject_rates(id_seed: Tensor, *, skew: float = 0.0, rates: Tensor | None = 
         return rates.expand(len(id_seed), -1)
     own = normal(id_seed, _SKEW, len(RENDERED))
     probit = torch.special.ndtri(rates)
-    return torch.special.ndtr(probit * math.sqrt(1 + skew * skew) + skew * own)
+    return torch.special.ndtr(probit * math.sqrt(1 + skew * skew) + skew * own).clamp(1e-6, 1 - 1e-6)
 
 
 def intensity_of(latent: Tensor, rate: Tensor) -> Tensor:
