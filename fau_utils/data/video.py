@@ -414,7 +414,12 @@ def _open(path: Path, *, threads: int):
         ) from error
     if not container.streams.video:
         container.close()
-        raise DatasetError(path, expected="a video stream", found="none", hint="see whether this is a sound file")
+        raise DatasetError(
+            path,
+            expected="a video stream",
+            found="none",
+            hint="the file is truncated, or a sound file: copy or extract it again",
+        )
     stream = container.streams.video[0]
     stream.codec_context.thread_count = threads
     return container, stream

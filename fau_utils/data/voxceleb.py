@@ -60,7 +60,8 @@ def read_meta(path: str | os.PathLike) -> pd.DataFrame:
                 path, line=number, expected=f"{len(columns)} columns and a new id", found=repr(line[:60]),
                 hint="copy the metadata file again",
             )  # fmt: skip
-        rows[row.pop("id")] = row | {"name": row["name"].rstrip(".")}
+        person = row.pop("id")
+        rows[person] = row | {"name": row["name"].rstrip(".")}
     return pd.DataFrame.from_dict(rows, orient="index")
 
 

@@ -10,10 +10,10 @@ import pandas as pd
 from fau_utils import aus as vocabulary
 from fau_utils.data.affwild2 import AUS, NOT_ANNOTATED, SPLITS
 from fau_utils.data.layouts.drawing import Draw, column, intensities, render
+from fau_utils.faces.activity import PRESENT
 from fau_utils.frames import Frames
 
 EDITION = "3rd ABAW Annotations"
-_PRESENT = 2.0
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ _MULTITASK = {"train": "training", "validation": "validation"}
 
 
 def _labels(intensity: np.ndarray, *, seed: int) -> pd.DataFrame:
-    table = pd.DataFrame({vocabulary.column(n): column(intensity, n) >= _PRESENT for n in AUS}).astype("Int8")
+    table = pd.DataFrame({vocabulary.column(n): column(intensity, n) >= PRESENT for n in AUS}).astype("Int8")
     unknown = np.random.default_rng(seed).random(table.shape) < 0.1
     unknown[4] = True  # a frame of which nothing is known
     return table.mask(unknown)

@@ -9,10 +9,10 @@ import pandas as pd
 from fau_utils import aus as vocabulary
 from fau_utils.data.emotionet import CHALLENGE, LISTED_AUS, NOT_ANNOTATED
 from fau_utils.data.layouts.drawing import Draw, column, intensities, render
+from fau_utils.faces.activity import PRESENT
 from fau_utils.frames import Frames
 
 LISTS = "emotioNet_challenge_files_server_challenge_1.2_aws"
-_PRESENT = 2.0  # FACS intensity B and up, as for DISFA; EmotioNet's people coded presence only
 
 
 def export(
@@ -59,7 +59,7 @@ def export(
 
 
 def _labels(intensity: np.ndarray, numbers: tuple[int, ...], *, every: int) -> pd.DataFrame:
-    table = pd.DataFrame({vocabulary.column(n): (column(intensity, n) >= _PRESENT) for n in numbers}).astype("Int16")
+    table = pd.DataFrame({vocabulary.column(n): (column(intensity, n) >= PRESENT) for n in numbers}).astype("Int16")
     table[[vocabulary.column(n) for n in numbers if n not in vocabulary.RENDERED]] = pd.NA
     for place, name in enumerate(table):
         table.loc[table.index % every == place % every, name] = pd.NA
