@@ -5,7 +5,7 @@ from torch import Tensor
 
 from fau_utils.faces import rng
 from fau_utils.faces.camera import Camera
-from fau_utils.faces.canvas import fill, soft, true_indices
+from fau_utils.faces.canvas import constant, fill, soft, true_indices
 from fau_utils.faces.hair import Hair
 from fau_utils.faces.identity import Identity
 from fau_utils.faces.nuisance import Nuisance
@@ -88,8 +88,28 @@ def body(
     grain = strands.flatten()[place]
 
     # the head turns on a neck that stays: its top follows, its foot does not
-    top = rotation @ rotation.new_tensor([0.0, -0.62, -0.30])
-    lean = 0.8 * (rotation @ rotation.new_tensor([0.0, 0.2, -0.25]))[:, 0]
+    top = rotation @ constant(
+        (
+            0.0,
+            -0.62,
+            -0.30,
+        ),
+        rotation.device,
+    )
+    lean = (
+        0.8
+        * (
+            rotation
+            @ constant(
+                (
+                    0.0,
+                    0.2,
+                    -0.25,
+                ),
+                rotation.device,
+            )
+        )[:, 0]
+    )
     draw = rng.uniform(identity.seed, _CLOTHES, 3)
     dye = 0.03 + 0.40 * draw[:, 2:] ** 2 * (0.55 + 0.45 * rng.uniform(identity.seed, _CLOTHES + 1, 3))
     wide = hair.style["width"] * (0.94 + 0.10 * (hair.style["sides"] / 0.08).clamp(0, 2))

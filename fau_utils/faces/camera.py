@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from fau_utils.faces.canvas import constant
 from fau_utils.faces.nuisance import Nuisance
 
 DISTANCE = 5.0  # of the camera from the head, face units
@@ -56,7 +57,18 @@ class Camera:
 def default(nuisance: Nuisance, res: int) -> Camera:
     """The camera of an unaligned frame."""
     middle = (res - 1) / 2
-    shift = middle + res * nuisance.shift + res * nuisance.shift.new_tensor([0.0, HEIGHT])
+    shift = (
+        middle
+        + res * nuisance.shift
+        + res
+        * constant(
+            (
+                0.0,
+                HEIGHT,
+            ),
+            nuisance.shift.device,
+        )
+    )
     return Camera(rotation_matrix(nuisance.pose), SCALE * res * nuisance.zoom, shift)
 
 
@@ -78,9 +90,16 @@ def aligned(nuisance: Nuisance, res: int, anchors: Tensor) -> Camera:
     The least-squares similarity of two point sets in the plane is one complex division. The nuisance's roll (a third
     of it), shift (half) and zoom remain as the jitter of an imperfect face tracker.
     """
-    pose = nuisance.pose * nuisance.pose.new_tensor([1.0, 1.0, 0.0])
+    pose = nuisance.pose * constant(
+        (
+            1.0,
+            1.0,
+            0.0,
+        ),
+        nuisance.pose.device,
+    )
     seen = torch.view_as_complex(_flat(anchors, rotation_matrix(pose)).contiguous())
-    goal = torch.view_as_complex(seen.real.new_tensor(_TEMPLATE))
+    goal = torch.view_as_complex(constant(_TEMPLATE, seen.real.device))
     from_mean, to_mean = seen.mean(1, keepdim=True), goal.mean()
     a = ((seen - from_mean).conj() * (goal - to_mean)).sum(1) / (seen - from_mean).abs().square().sum(1)
     b = to_mean - a * from_mean[:, 0]
@@ -88,7 +107,17 @@ def aligned(nuisance: Nuisance, res: int, anchors: Tensor) -> Camera:
     scale = a.abs() * SCALE * ALIGNED_ZOOM * nuisance.zoom
     middle = (res - 1) / 2
     offset = torch.stack([b.real, -b.imag], 1) * SCALE * ALIGNED_ZOOM
-    shift = middle + res * (offset + 0.5 * nuisance.shift + nuisance.shift.new_tensor([0.0, -0.035]))
+    shift = middle + res * (
+        offset
+        + 0.5 * nuisance.shift
+        + constant(
+            (
+                0.0,
+                -0.035,
+            ),
+            nuisance.shift.device,
+        )
+    )
     return Camera(rotation_matrix(pose), scale * res, shift)
 
 

@@ -4,6 +4,8 @@ Features cover a few per cent of a picture. Their pixels are gathered into flat 
 operations, and put back; nothing else of the picture is touched.
 """
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -12,6 +14,12 @@ ALBEDO = slice(0, 3)  # linear light
 ACCESS, GLOSS = 3, 4  # ambient light that arrives; strength of the highlight
 NORMAL = slice(5, 8)  # in the head's own axes, any length
 CHANNELS = 8
+
+
+@lru_cache(maxsize=128)
+def constant(values: tuple, device: torch.device) -> Tensor:
+    """A (nested) tuple of numbers as float32 on a device; kept, since conversion takes longer than arithmetic."""
+    return torch.tensor(values, dtype=torch.float32, device=device)
 
 
 def soft(distance: Tensor, footprint: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from fau_utils.faces.canvas import Canvas, fill, soft
+from fau_utils.faces.canvas import Canvas, constant, fill, soft
 from fau_utils.faces.features import IRIS, PUPIL, Features
 from fau_utils.faces.hair import pick
 from fau_utils.faces.identity import Identity
@@ -40,7 +40,7 @@ def paint_eyes(canvas: Canvas, f: Features, identity: Identity, light: Tensor) -
     ex, ey, half, tilt, up, down, fold, crease, ix, iy = spot.take_side(
         torch.stack([getattr(f, name) for name in _FIELDS]), right
     )
-    colour = pick(identity.look.new_tensor(IRIS_COLOURS), identity.factor("iris") ** 1.5)
+    colour = pick(constant(IRIS_COLOURS, identity.look.device), identity.factor("iris") ** 1.5)
     melanin = identity.factor("melanin")
     red, green, blue, pixel, lash, shadow, lx, ly = spot.take(
         torch.stack(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from fau_utils.faces.canvas import constant
 from fau_utils.faces.identity import LAYOUT_INDEX, Identity
 from fau_utils.faces.muscles import MOVEMENTS, PAINTED
 from fau_utils.faces.nuisance import Nuisance
@@ -69,7 +70,13 @@ def resolve(identity: Identity, painted: Tensor, nuisance: Nuisance) -> Features
     """
     p = dict(zip(PAINTED, painted.unbind(2), strict=True))  # each (B, 2)
     one = torch.ones_like(p["corner"])
-    sign = one.new_tensor([1.0, -1.0])
+    sign = constant(
+        (
+            1.0,
+            -1.0,
+        ),
+        one.device,
+    )
 
     def who(name: str) -> Tensor:
         return identity.layout[:, LAYOUT_INDEX[name], None]
@@ -148,60 +155,61 @@ def lip_lines(q, mouth_y, curve, upper, lower, open_up, open_down):
     return inner_up + upper * bow * full, inner_up, inner_down, inner_down - lower * full
 
 
-def landmarks(f: Features) -> Tensor:
-    """(B, 68, 2) places (x, y) of the landmarks on the skin, in the order of iBUG 300-W."""
-    b = f.eye_x.shape[0]
-    out = f.eye_x.new_empty(b, 68, 2)
-    x = f.eye_x.new_tensor(_JAW_X + _NOSE_X)
-    y = f.eye_x.new_tensor(_JAW_Y + _NOSE_Y)
-    out[:, [*range(17), *range(27, 36)], 0] = x
-    out[:, [*range(17), *range(27, 36)], 1] = y
-    sign = (1.0, -1.0)
-    for side in (0, 1):
-        one = Features(**{k: v[:, side : side + 1] for k, v in vars(f).items()})
-        s = f.eye_x.new_tensor([-0.95, -0.5, 0.0, 0.5, 0.95])
-        index = [22, 23, 24, 25, 26] if side == 0 else [21, 20, 19, 18, 17]
-        out[:, index, 0] = sign[side] * (one.brow_x + one.brow_half * s)
-        out[:, index, 1] = brow(one, s)
-        s = f.eye_x.new_tensor([-1.0, -0.36, 0.36, 1.0])
-        index = [42, 43, 44, 45] if side == 0 else [39, 38, 37, 36]
-        out[:, index, 0] = sign[side] * (one.eye_x + one.eye_half * s)
-        out[:, index, 1] = upper_lid(one, s)
-        s = s[1:3]
-        index = [47, 46] if side == 0 else [40, 41]
-        out[:, index, 0] = sign[side] * (one.eye_x + one.eye_half * s)
-        out[:, index, 1] = lower_lid(one, s)
-        q = f.eye_x.new_tensor([1.0, 0.62, 0.30, 0.0])
-        lines = lip_lines(q, one.mouth_y, one.curve, one.upper_lip, one.lower_lip, one.open_up, one.open_down)
-        at = sign[side] * (one.mouth_x + one.mouth_half * q)
-        for line, k, index in (
-            (0, [0, 1, 2], [54, 53, 52] if side == 0 else [48, 49, 50]),
-            (3, [1, 2], [55, 56] if side == 0 else [59, 58]),
-        ):
-            out[:, index, 0] = at[:, k]
-            out[:, index, 1] = lines[line][:, k]
-        q = f.eye_x.new_tensor([0.86, 0.36])
-        lines = lip_lines(q, one.mouth_y, one.curve, one.upper_lip, one.lower_lip, one.open_up, one.open_down)
-        at = sign[side] * (one.mouth_x + one.mouth_half * q)
-        corner, up, down = (64, 63, 65) if side == 0 else (60, 61, 67)
-        out[:, corner, 0], out[:, corner, 1] = at[:, 0], (lines[1] + lines[2])[:, 0] / 2
-        out[:, up, 0], out[:, up, 1] = at[:, 1], lines[1][:, 1]
-        out[:, down, 0], out[:, down, 1] = at[:, 1], lines[2][:, 1]
-    # the midline of the mouth: the mean of the two sides, as painted
-    mean = {k: v.mean(1, keepdim=True) for k, v in vars(f).items()}
-    q = f.eye_x.new_tensor([0.0])
-    lines = lip_lines(
-        q, mean["mouth_y"], mean["curve"], mean["upper_lip"], mean["lower_lip"], mean["open_up"], mean["open_down"]
-    )
-    out[:, [51, 62, 66, 57], 0] = f.mouth_x[:, :1]
-    for k, i in enumerate((51, 62, 66, 57)):
-        out[:, i, 1] = lines[k][:, 0]
-    return out
-
+# landmark numbers of the points of one side in the order in which `landmarks` makes them: brow, upper lid, lower lid,
+# upper and lower outline of the mouth, inner mouth; then the midline of the mouth, then face outline and nose
+_LEFT = (22, 23, 24, 25, 26, 42, 43, 44, 45, 47, 46, 54, 53, 52, 55, 56, 64, 63, 65)
+_RIGHT = (21, 20, 19, 18, 17, 39, 38, 37, 36, 40, 41, 48, 49, 50, 59, 58, 60, 61, 67)
+_MIDDLE = (51, 62, 66, 57)
+_FIXED = (*range(17), *range(27, 36))
+_MADE = (*_LEFT, *_RIGHT, *_MIDDLE, *_FIXED)
+_ORDER = tuple(_MADE.index(i) for i in range(68))
 
 _JAW_HALF = ((0.0, -1.06), (0.235, -1.045), (0.43, -1.01), (0.575, -0.95), (0.665, -0.86), (0.718, -0.72))
 _JAW_HALF = (*_JAW_HALF, (0.748, -0.52), (0.768, -0.26), (0.782, 0.02))
-_JAW_X = [-x for x, _ in _JAW_HALF[:0:-1]] + [x for x, _ in _JAW_HALF]
-_JAW_Y = [y for _, y in _JAW_HALF[:0:-1]] + [y for _, y in _JAW_HALF]
-_NOSE_X = [0.0, 0.0, 0.0, 0.0, -0.10, -0.055, 0.0, 0.055, 0.10]
-_NOSE_Y = [0.19, 0.08, -0.03, -0.145, -0.225, -0.245, -0.255, -0.245, -0.225]
+_JAW = (*((-x, y) for x, y in _JAW_HALF[:0:-1]), *_JAW_HALF)
+_NOSE = ((0.0, 0.19), (0.0, 0.08), (0.0, -0.03), (0.0, -0.145))
+_NOSE = (*_NOSE, (-0.10, -0.225), (-0.055, -0.245), (0.0, -0.255), (0.055, -0.245), (0.10, -0.225))
+
+
+def landmarks(f: Features) -> Tensor:
+    """(B, 68, 2) places (x, y) of the landmarks on the skin, in the order of iBUG 300-W."""
+    device = f.eye_x.device
+    wide = Features(**{k: v[:, :, None] for k, v in vars(f).items()})  # (B, 2, 1)
+
+    def lips(of, q):
+        return lip_lines(q, of.mouth_y, of.curve, of.upper_lip, of.lower_lip, of.open_up, of.open_down)
+
+    arc = constant((-0.95, -0.5, 0.0, 0.5, 0.95), device)
+    lid = constant((-1.0, -0.36, 0.36, 1.0), device)
+    outer = constant((1.0, 0.62, 0.30), device)
+    inner = constant((0.86, 0.36), device)
+    rim, within = lips(wide, outer), lips(wide, inner)
+    corner = (within[1] + within[2])[..., :1] / 2
+    x = [
+        wide.brow_x + wide.brow_half * arc,
+        wide.eye_x + wide.eye_half * lid,
+        wide.eye_x + wide.eye_half * lid[1:3],
+        wide.mouth_x + wide.mouth_half * outer,
+        wide.mouth_x + wide.mouth_half * outer[1:],
+        wide.mouth_x + wide.mouth_half * inner,
+        wide.mouth_x + wide.mouth_half * inner[1:],
+    ]
+    y = [
+        brow(wide, arc),
+        upper_lid(wide, lid),
+        lower_lid(wide, lid[1:3]),
+        rim[0],
+        rim[3][..., 1:],
+        corner,
+        within[1][..., 1:],
+        within[2][..., 1:],
+    ]
+    x = torch.cat(x, 2) * constant(((1.0,), (-1.0,)), device)
+    y = torch.cat(y, 2)
+    # the midline of the mouth: the mean of the two sides, as painted
+    mean = Features(**{k: v.mean(1, keepdim=True) for k, v in vars(f).items()})
+    middle = torch.cat(lips(mean, constant((0.0,), device)), 1)
+    fixed = constant((*_JAW, *_NOSE), device).expand(len(middle), -1, -1)
+    x = torch.cat([x.flatten(1), f.mouth_x[:, :1].expand_as(middle), fixed[..., 0]], 1)
+    y = torch.cat([y.flatten(1), middle, fixed[..., 1]], 1)
+    return torch.stack([x, y], 2)[:, list(_ORDER)]

@@ -5,7 +5,7 @@ from dataclasses import astuple, dataclass, fields
 import torch
 from torch import Tensor
 
-from fau_utils.faces.canvas import Canvas, fill
+from fau_utils.faces.canvas import Canvas, constant, fill
 from fau_utils.faces.identity import Identity
 from fau_utils.faces.splat import difference
 from fau_utils.faces.surface import Surface
@@ -86,7 +86,7 @@ class Hair:
 
 def resolve(identity: Identity) -> Hair:
     """Style, colour and individual deviations of B subjects."""
-    table = identity.look.new_tensor([astuple(s) for s in STYLES.values()])
+    table = constant(tuple(astuple(s) for s in STYLES.values()), identity.look.device)
     which = (identity.factor("hair_style") * len(STYLES)).long().clamp(0, len(STYLES) - 1)
     values = dict(zip((f.name for f in fields(Style)), table[which].T[:, :, None, None], strict=True))
 
@@ -99,7 +99,7 @@ def resolve(identity: Identity) -> Hair:
     values["top"], values["sides"] = values["top"] * spread, values["sides"] * spread
     values["fringe"] = values["fringe"] * (0.75 + 0.5 * look("hairline"))
     dark = ((identity.factor("melanin") - 0.45) / 0.3).clamp(0, 1)
-    colour = pick(identity.look.new_tensor(COLOURS), identity.factor("hair_colour") * (1 - 0.8 * dark))
+    colour = pick(constant(COLOURS, identity.look.device), identity.factor("hair_colour") * (1 - 0.8 * dark))
     parting = torch.where(look("part") < 0.5, -1.0, 1.0) * (0.3 + 0.7 * (2 * look("part") - 1).abs())
     return Hair(values, colour, parting, look("curl"))
 

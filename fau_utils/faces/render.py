@@ -9,7 +9,7 @@ from torch import Tensor
 from fau_utils.aus import RENDERED
 from fau_utils.faces import backdrop, extras, eyes, features, hair, mouth, rng, shading, surface
 from fau_utils.faces.camera import Camera, aligned, default, project, rotation_matrix
-from fau_utils.faces.canvas import ALBEDO, CHANNELS, Canvas
+from fau_utils.faces.canvas import ALBEDO, CHANNELS, Canvas, constant
 from fau_utils.faces.features import Features
 from fau_utils.faces.identity import LAYOUT_INDEX, LOOK_INDEX, Identity
 from fau_utils.faces.muscles import CONTRACTION
@@ -61,10 +61,16 @@ def contraction(au: Tensor, identity: Identity) -> Tensor:
     Tensor
         (B, 16, 2), 0 at rest, 1 at intensity 5 for somebody of mean expressivity.
     """
-    table = au.new_tensor((*CONTRACTION, CONTRACTION[-1]))
+    table = constant((*CONTRACTION, CONTRACTION[-1]), au.device)
     low = au.floor().clamp_(0, 5).long()
     c = torch.lerp(table[low], table[low + 1], au - low)
-    habit = identity.asymmetry[..., None] * au.new_tensor([1.0, -1.0])
+    habit = identity.asymmetry[..., None] * constant(
+        (
+            1.0,
+            -1.0,
+        ),
+        au.device,
+    )
     c = c * identity.expressivity[..., None] * (1 + habit)
     # lips that are pressed cannot part, and hold the corners
     pressed = c[:, _AT[24]]
@@ -111,6 +117,11 @@ class FaceRenderer:
         self.surface = surface.build(*(grid or GRIDS[res])).to(self.device)
         self.textures = Textures.build(res, self.surface.rows, self.surface.columns).to(self.device)
         self.chunk = chunk or {64: 64, 112: 24, 224: 6}[res] * (1 if self.device.type == "cpu" else 8)
+        # the means as first rows, with weight one
+        s, split = self.surface, 3 * self.surface.detail**2
+        self._head = torch.cat([s.mean[None], s.directions])
+        self._folds = torch.cat([s.detail_mean[None, :split], s.detail_folds])
+        self._tints = torch.cat([s.detail_mean[None, split:], s.detail_tints])
         self._painted = features.painted_matrix().to(self.device)
 
     def __call__(
@@ -171,8 +182,8 @@ class FaceRenderer:
     def _deform(self, identity: Identity, c: Tensor) -> Tensor:
         """(B, 3, H, W) the bare head, in its own axes."""
         s = self.surface
-        weights = torch.cat([identity.shape[:, : surface.SHAPE_SOLID], c.flatten(1)], 1)
-        return torch.addmm(s.mean, weights, s.directions).view(-1, 3, s.rows, s.columns)
+        weights = torch.cat([torch.ones_like(c[:, :1, 0]), identity.shape[:, : surface.SHAPE_SOLID], c.flatten(1)], 1)
+        return torch.mm(weights, self._head).view(-1, 3, s.rows, s.columns)
 
     def _details(self, identity: Identity, c: Tensor) -> Tensor:
         """(B, 5, D, D) slopes, cavity, redness and lightness of the skin."""
@@ -181,16 +192,17 @@ class FaceRenderer:
         depth = c.clamp(min=0) ** 1.3 * age
         depth[:, _AT[12]] *= 1 + 0.3 * c[:, _AT[6]].clamp(max=1)
         depth[:, _AT[1]] *= 1 - 0.4 * c[:, _AT[4]].clamp(max=1)
-        folds = torch.cat([depth.flatten(1), identity.shape[:, surface.SHAPE_SOLID :]], 1)
+        one = torch.ones_like(c[:, :1, 0])
+        folds = torch.cat([one, depth.flatten(1), identity.shape[:, surface.SHAPE_SOLID :]], 1)
         rest = rng.normal(identity.seed, _TINT, 4)
         rest = rest * (0.4 + 0.9 * identity.look[:, LOOK_INDEX["texture"], None])
         blush = (identity.look[:, LOOK_INDEX["blush"], None] - 0.25) * 0.55
         freckles = ((identity.look[:, LOOK_INDEX["freckles"], None] - 0.75) / 0.25).clamp(min=0)
-        tints = torch.cat([blush, freckles, rest], 1)
+        tints = torch.cat([one, blush, freckles, rest], 1)
         d = s.detail
         out = s.mean.new_empty(len(c), 5 * d * d)
-        torch.addmm(s.detail_mean[: 3 * d * d], folds, s.detail_folds, out=out[:, : 3 * d * d])
-        torch.addmm(s.detail_mean[3 * d * d :], tints, s.detail_tints, out=out[:, 3 * d * d :])
+        torch.mm(folds, self._folds, out=out[:, : 3 * d * d])
+        torch.mm(tints, self._tints, out=out[:, 3 * d * d :])
         return out.view(-1, 5, d, d)
 
     def _camera(self, identity: Identity, nuisance: Nuisance, align: bool) -> Camera:
@@ -236,25 +248,18 @@ class FaceRenderer:
         bare = self._deform(identity, c)
         inside, height = hair.grow(locks, s, self.textures.lumps)
         head = torch.addcmul(bare, height[:, None], s.outward)
-        normal = _normals(head)
+        maps = head.new_empty(len(c), 6, s.rows, s.columns)
+        normal = _normals(head, out=maps[:, :3])
+        maps[:, 3], maps[:, 4], maps[:, 5] = inside, s.x, s.occlusion
         camera = self._camera(identity, nuisance, align)
         screen = project(head, camera)  # (B, 3, H, W): px, px, depth
         facing = torch.bmm(camera.rotation[:, 2:], normal.flatten(2)).view(-1, s.rows, s.columns)
         seen = splat(screen, facing, res)
-        grid, miss = refine(seen.grid, screen[:, :2], steps=1 if res == 64 else 2)
+        grid = refine(seen.grid, screen[:, :2], steps=1 if res == 64 else 2)
 
         # what each pixel sees
-        maps = torch.cat(
-            [
-                normal,
-                inside[:, None],
-                s.x.expand(len(c), 1, -1, -1),
-                s.occlusion.expand(len(c), 1, -1, -1),
-            ],
-            1,
-        )
         maps = F.grid_sample(maps, grid, mode="bilinear", padding_mode="border", align_corners=True)
-        alpha = torch.where(seen.inside, 1.0, miss.mul_(-1.2).add_(1.25).clamp_(0, 1)).mul_(seen.near)
+        alpha = seen.alpha
         x = maps[:, 4]
         y = grid[..., 1].mul(0.5 * (surface.BOTTOM - surface.TOP)).add_(0.5 * (surface.BOTTOM + surface.TOP))
         place = torch.stack([x / surface.DETAIL_X, _to_detail(y)], -1)
@@ -324,8 +329,9 @@ class FaceRenderer:
         res = self.res
         within = (px > -0.5) & (px < res - 0.5) & (py > -0.5) & (py < res - 0.5)
         # the farthest of the neighbouring pixels: a landmark on an outline is not hidden by its own edge
-        around = found.new_tensor([[0.0, 0.0], [-1, 0], [1, 0], [0, -1], [0, 1], [-1, -1], [1, 1], [-1, 1], [1, -1]])
-        far = torch.stack([_lookup(depth, found[..., :2] + d) for d in around]).amin(0)
+        around = constant(tuple((float(i), float(j)) for i in (-1, 0, 1) for j in (-1, 0, 1)), depth.device)
+        near = (found[:, None, :, :2] + around[:, None]).flatten(1, 2)
+        far = _lookup(depth, near).view(len(depth), len(around), -1).amin(1)
         return within & (facing > -0.10) & (z > far - 0.09)
 
     def support(self, identity: Identity, nuisance: Nuisance, *, align: bool = False) -> Tensor:
@@ -364,11 +370,11 @@ class FaceRenderer:
         return F.max_pool2d(mask, 2 * grow + 1, 1, grow) > 0
 
 
-def _normals(points: Tensor) -> Tensor:
+def _normals(points: Tensor, *, out: Tensor) -> Tensor:
     """(B, 3, H, W) unit normals of a grid of points."""
     ax, ay, az = difference(points, 2).unbind(1)
     bx, by, bz = difference(points, 3).unbind(1)
-    n = torch.empty_like(points)
+    n = out
     torch.mul(ay, bz, out=n[:, 0]).addcmul_(az, by, value=-1)
     torch.mul(az, bx, out=n[:, 1]).addcmul_(ax, bz, value=-1)
     torch.mul(ax, by, out=n[:, 2]).addcmul_(ay, bx, value=-1)

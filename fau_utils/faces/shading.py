@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from fau_utils.faces.canvas import ACCESS, ALBEDO, GLOSS, NORMAL
+from fau_utils.faces.canvas import ACCESS, ALBEDO, GLOSS, NORMAL, constant
 from fau_utils.faces.hair import pick
 from fau_utils.faces.identity import Identity
 from fau_utils.faces.nuisance import Nuisance
@@ -23,16 +23,41 @@ WRAP = (0.42, 0.28, 0.22)
 
 def skin_colour(identity: Identity) -> Tensor:
     """(B, 3) albedo of the skin, linear light."""
-    colour = pick(identity.look.new_tensor(SKIN), identity.factor("melanin"))
+    colour = pick(constant(SKIN, identity.look.device), identity.factor("melanin"))
     hue = (identity.factor("undertone") - 0.5)[:, None]
-    return colour * (1 + hue * colour.new_tensor([-0.10, 0.10, -0.16]))
+    return colour * (
+        1
+        + hue
+        * constant(
+            (
+                -0.10,
+                0.10,
+                -0.16,
+            ),
+            colour.device,
+        )
+    )
 
 
 def lip_colour(identity: Identity, skin: Tensor) -> Tensor:
     """(B, 3) from the skin's own darker red to lipstick."""
     amount = identity.factor("lips")[:, None]
-    own = skin * skin.new_tensor([0.80, 0.50, 0.52])
-    stick = skin.new_tensor([0.42, 0.035, 0.055]) * (0.45 + 0.55 * skin[:, :1] / 0.7)
+    own = skin * constant(
+        (
+            0.80,
+            0.50,
+            0.52,
+        ),
+        skin.device,
+    )
+    stick = constant(
+        (
+            0.42,
+            0.035,
+            0.055,
+        ),
+        skin.device,
+    ) * (0.45 + 0.55 * skin[:, :1] / 0.7)
     return torch.lerp(own, stick, ((amount - 0.62) / 0.38).clamp(0, 1) * 0.8)
 
 

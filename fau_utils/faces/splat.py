@@ -15,10 +15,10 @@ NEAR, FAR = 2.2, -2.2  # depth range in face units, along the line of sight
 BACK = -0.12  # points that face away by more than this are not drawn: they would shine through holes
 
 
-def difference(t: Tensor, dim: int) -> Tensor:
+def difference(t: Tensor, dim: int, *, out: Tensor | None = None) -> Tensor:
     """Central difference per cell along `dim`, one-sided at the ends."""
     n = t.shape[dim]
-    out = torch.empty_like(t)
+    out = torch.empty_like(t) if out is None else out
     inner = out.narrow(dim, 1, n - 2)
     torch.sub(t.narrow(dim, 2, n - 2), t.narrow(dim, 0, n - 2), out=inner)
     inner.mul_(0.5)
@@ -62,15 +62,12 @@ def _grown(key: Tensor, empty: int) -> Tensor:
     return torch.where(key == empty, near, key)
 
 
-def _whole(covered: Tensor) -> Tensor:
-    """Pixels whose eight neighbours are covered too; the rim of the picture counts as covered."""
-    out = covered.clone()
-    out[:, :, 1:] &= covered[:, :, :-1]
-    out[:, :, :-1] &= covered[:, :, 1:]
-    wide = out.clone()
-    out[:, 1:] &= wide[:, :-1]
-    out[:, :-1] &= wide[:, 1:]
-    return out
+def _edge(covered: Tensor) -> Tensor:
+    """Coverage with a soft edge: (B, R, R) bool to float32, binomial over 3x3 and steepened."""
+    c = F.pad(covered.to(torch.float32), (1, 1, 1, 1), mode="replicate")
+    c = (c[:, :, :-2] + c[:, :, 2:]).add_(c[:, :, 1:-1], alpha=2)
+    c = (c[:, :-2] + c[:, 2:]).add_(c[:, 1:-1], alpha=2)
+    return c.mul_(1.4 / 16).sub_(0.2).clamp_(0, 1)
 
 
 @dataclass(frozen=True)
@@ -81,15 +78,14 @@ class Seen:
     ----------
     grid : Tensor
         (2, B, R, R) material coordinates u and v.
-    inside, near : Tensor
-        (B, R, R) bool: surely covered; covered or next to a covered pixel.
+    alpha : Tensor
+        (B, R, R) float32 coverage with a soft edge.
     depth : Tensor
         (B, R, R) coordinate towards the camera in face units, `FAR` where nothing is.
     """
 
     grid: Tensor
-    inside: Tensor
-    near: Tensor
+    alpha: Tensor
     depth: Tensor
 
 
@@ -137,17 +133,16 @@ def splat(points: Tensor, facing: Tensor, res: int) -> Seen:
     key = _closed(key, 1 if res <= 64 else 2)
     covered = key < empty
     key = _grown(key, empty)
-    near = key < empty
     depth = (key >> bits).to(torch.float32).mul_(-(NEAR - FAR) / steps).add_(NEAR)
     grid = torch.empty(2, b, res, res, device=device)
     grid[0] = key & ((1 << across) - 1)
     grid[1] = (key >> across) & ((1 << (bits - across)) - 1)
     grid[0].mul_(1.0 / (w - 1)).sub_(1)
     grid[1].mul_(1.0 / (h - 1)).sub_(1)
-    return Seen(grid, _whole(covered), near, depth)
+    return Seen(grid, _edge(covered), depth)
 
 
-def refine(grid: Tensor, points: Tensor, *, steps: int) -> tuple[Tensor, Tensor]:
+def refine(grid: Tensor, points: Tensor, *, steps: int) -> Tensor:
     """Move material coordinates until they project onto the pixels' centres.
 
     Parameters
@@ -161,14 +156,15 @@ def refine(grid: Tensor, points: Tensor, *, steps: int) -> tuple[Tensor, Tensor]
 
     Returns
     -------
-    grid : Tensor
+    Tensor
         (B, R, R, 2) the coordinates, as ``grid_sample`` takes them.
-    miss : Tensor
-        (B, R, R) distance in px that remains, to first order.
     """
     _, _, h, w = points.shape
     res = grid.shape[-1]
-    maps = torch.cat([points, difference(points, 3), difference(points, 2)], 1)
+    maps = points.new_empty(len(points), 6, h, w)
+    maps[:, :2] = points
+    difference(points, 3, out=maps[:, 2:4])
+    difference(points, 2, out=maps[:, 4:])
     at = torch.arange(res, dtype=torch.float32, device=grid.device)
     for k in range(steps):
         place = torch.stack([grid[0], grid[1]], -1)
@@ -183,8 +179,5 @@ def refine(grid: Tensor, points: Tensor, *, steps: int) -> tuple[Tensor, Tensor]
         dv = (a * ry).addcmul_(c, rx, value=-1).mul_(inverse).clamp_(-limit, limit)
         grid[0].add_(du, alpha=2.0 / (w - 1))
         grid[1].add_(dv, alpha=2.0 / (h - 1))
-    rx.addcmul_(a, du, value=-1).addcmul_(b, dv, value=-1)
-    ry.addcmul_(c, du, value=-1).addcmul_(d, dv, value=-1)
-    miss = rx.mul_(rx).addcmul_(ry, ry).sqrt_()
     grid.clamp_(-1, 1)
-    return torch.stack([grid[0], grid[1]], -1), miss
+    return torch.stack([grid[0], grid[1]], -1)

@@ -88,7 +88,7 @@ class Textures:
         at = torch.arange(res, dtype=torch.float32, device=picture.device)
         apart = (at - at[:, None]).square_()
         width = (nuisance.blur * (res / 64)).clamp(min=0.06)[:, None, None]
-        matrix = torch.exp(apart * (-0.5 / width.square()))
+        matrix = torch.exp((apart * (-0.5 / width.square())).clamp_(min=-80))  # denormal numbers are slow
         matrix /= matrix.sum(2, keepdim=True)
         across = matrix.transpose(1, 2)
         image = torch.stack([torch.bmm(torch.bmm(matrix, channel), across) for channel in picture], 1)
