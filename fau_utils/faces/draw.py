@@ -95,6 +95,16 @@ def draw(config: SynthFaces, rows: Plan, *, renderer: FaceRenderer) -> Drawn:
     )
 
 
+def au_support(config: SynthFaces, rows: Plan, *, renderer: FaceRenderer) -> Tensor:
+    """Where each AU can change the pictures of some rows, (N, 16, R, R) bool.
+
+    With :func:`~fau_utils.faces.patches.hidden_share` it says which AUs a mask hides. It costs about as much as drawing
+    the rows a dozen times, so ask for the rows that are looked at.
+    """
+    identity = sample_identity(rows.person, strength=config.identity_strength)
+    return renderer.support(identity, nuisance_of(config, rows), align=config.align)
+
+
 def _patch_mask(config: SynthFaces, rows: Plan) -> Tensor:
     grid = patch_grid(config.res, patch=config.occlusion.patch)
     masked = torch.zeros(len(rows), grid * grid, dtype=torch.bool, device=rows.seed.device)

@@ -18,9 +18,10 @@ from fau_utils.data.cache import Damaged, FolderWriter, cache_root, read_arrays
 from fau_utils.data.holdout import holdout
 from fau_utils.data.images import batches
 from fau_utils.faces import population
-from fau_utils.faces.draw import CHUNK, draw_all
+from fau_utils.faces.draw import CHUNK, au_support, draw_all, renderer_for
 from fau_utils.faces.landmarks import INDEX_49
 from fau_utils.faces.occluders import KINDS
+from fau_utils.faces.patches import band, hidden_share, patches_to_pixels
 from fau_utils.faces.plan import plan
 from fau_utils.faces.population import Occlusion, Split, SynthFaces
 
@@ -150,6 +151,17 @@ def test_occluders_and_patch_masks_are_drawn_and_known(tmp_path):
             assert np.array_equal(changed[row], mask) or (mask & ~changed[row]).mean() < 0.01
         hidden = truth.visible[row] & mask[tuple(truth.landmarks[row].round().astype(int).clip(0, 63).T[::-1])]
         assert not hidden.any()
+
+
+def test_which_aus_a_mask_hides_is_known():
+    rows = plan(CONFIG, "val")
+    support = au_support(CONFIG, rows, renderer=renderer_for(CONFIG))
+    lower = patches_to_pixels(band("lower", grid=8)[None].expand(len(rows), -1), size=64)
+    share = hidden_share(support, lower)
+    assert (share[:, RENDERED.index(17)] > 0.95).all()
+    assert (share[:, RENDERED.index(1)] < 0.05).all()
+    assert (share[:, RENDERED.index(6)] > 0.05).all()
+    assert (hidden_share(support, torch.ones_like(lower)) == 1).all()
 
 
 def test_a_wild_set_is_the_other_domain(tmp_path):
