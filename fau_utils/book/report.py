@@ -6,15 +6,16 @@ import time
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from fau_utils.book.jobs import Job
 from fau_utils.book.records import Failure, Record
-from fau_utils.book.runner import Job
+from fau_utils.book.words import duration, failure_line, size
 
 HEARTBEAT = 60.0
 """Seconds between two signs of life where there are no bars."""
 
 
 class Report:
-    """Implements `runner.Watcher`. Time left comes from the last run's cells, else from the authors' minutes."""
+    """Implements `jobs.Watcher`. Time left comes from the last run's cells, else from the authors' minutes."""
 
     def __init__(self, jobs: list[Job], *, console: Console, workers: int = 1):
         self.jobs, self.console, self.workers = jobs, console, workers
@@ -111,21 +112,3 @@ def _left(job: Job, elapsed: float, done: int, total: int) -> float | None:
         # the machine may be slower or faster today
         return ahead * (elapsed / behind if behind > 5 and done > total / 3 else 1.0)
     return None if job.expected is None else max(0.0, job.expected - elapsed)
-
-
-def failure_line(failure: Failure) -> str:
-    """Chapter, cell, place in the source, first line and error, on one line."""
-    where = f" (notebooks/{failure.chapter}.py, line {failure.line})" if failure.line else ""
-    return f"    {failure.chapter} failed in cell {failure.cell}{where}: {failure.source} -> {failure.error}"
-
-
-def duration(seconds: float | None) -> str:
-    """Such as ``8 s`` or ``2.4 min``."""
-    if seconds is None:
-        return "?"
-    return f"{seconds:.0f} s" if seconds < 60 else f"{seconds / 60:.1f} min"
-
-
-def size(number: int) -> str:
-    """Such as ``0.4 GB``."""
-    return f"{number / 1e9:.1f} GB"

@@ -5,11 +5,10 @@ import logging
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import nbformat
 import papermill
@@ -17,48 +16,16 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from fau_utils.book import kernel, pairing, records, staleness
-from fau_utils.book.chapters import Chapter, first_line, line_of
+from fau_utils.book.chapters import first_line, line_of
 from fau_utils.book.errors import Interrupted
-from fau_utils.book.parameters import Parameter
+from fau_utils.book.jobs import Job, Watcher
 from fau_utils.book.project import Project, digest, write
 from fau_utils.book.records import Failure, Record
 
 log = logging.getLogger(__name__)
+logging.getLogger("traitlets").setLevel(logging.ERROR)  # jupyter_client warns of sockets that close with the process
 _RECORD_MIME = "application/x-fau-record+json"
 _RECORD_CELL = Path(__file__).with_name("kernel_record.py").read_text(encoding="utf-8") + "\n\nfau_publish()\n"
-
-
-@dataclass(frozen=True)
-class Job:
-    """One chapter to run.
-
-    Attributes
-    ----------
-    values : mapping
-        Every parameter's value.
-    reason : str
-        Why it runs, in words.
-    expected : float or None
-        Seconds it may take, from its last run or its author.
-    cell_seconds : sequence of float
-        Of its last run; empty when there was none.
-    """
-
-    chapter: Chapter
-    values: Mapping[str, Any]
-    declared: Mapping[str, Parameter]
-    reason: str
-    expected: float | None = None
-    cell_seconds: Sequence[float] = ()
-
-
-class Watcher(Protocol):
-    """What a run tells while it goes on; called from several threads."""
-
-    def started(self, job: Job) -> None: ...
-    def cell(self, job: Job, done: int, total: int) -> None: ...
-    def finished(self, job: Job, result: Record | Failure) -> None: ...
-    def tick(self) -> None: ...
 
 
 def run(

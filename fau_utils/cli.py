@@ -1,0 +1,127 @@
+"""The command ``fau``: parses, calls, prints. User errors end with one line and exit code 2."""
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import click
+import typer
+from rich.console import Console
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="The facial action unit book: run its chapters, build its pages.",
+)
+
+Root = Annotated[
+    Path | None, typer.Option(help="Folder with notebooks/ and book/. Default: found from here.", show_default=False)
+]
+
+
+@app.callback()
+def _fau() -> None:
+    # keeps `book` a word of its own while there are few commands
+    pass
+
+
+@app.command()
+def book(
+    only: Annotated[
+        list[str] | None, typer.Option(help="A chapter, by name or number; may be given again.", show_default=False)
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(help="smoke, laptop, gpu or paper. Default: as each chapter says.", show_default=False),
+    ] = None,
+    jobs: Annotated[int, typer.Option(help="Chapters at a time.")] = 1,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A parameter of chapters; may be given again."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Run also what is up to date.")] = False,
+    no_html: Annotated[bool, typer.Option("--no-html", help="Only run the chapters.")] = False,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="Build the HTML although a chapter failed; its page says so.")
+    ] = False,
+    listing: Annotated[bool, typer.Option("--list", help="Show the chapters and their state, run nothing.")] = False,
+    root: Root = None,
+) -> None:
+    """Run the chapters that changed and build the book."""
+    from fau_utils.book import command
+
+    options = command.Options(
+        only=tuple(only or ()),
+        budget=budget,
+        settings=tuple(settings or ()),
+        jobs=jobs,
+        force=force,
+        html=not no_html,
+        keep_going=keep_going,
+    )
+    do = command.show if listing else command.make
+    raise typer.Exit(do(root, options, Console(highlight=False)))
+
+
+@app.command()
+def pair(
+    chapters: Annotated[list[str] | None, typer.Argument(help="Chapters; all when none is named.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Write nothing, fail where a pair differs.")] = False,
+    root: Root = None,
+) -> None:
+    """Write the .ipynb of each chapter from its .py."""
+    from fau_utils.book import command
+
+    raise typer.Exit(command.pair(root, tuple(chapters or ()), check=check, console=Console(highlight=False)))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    0 done, 1 a chapter failed or pages have a problem, 2 a mistake of the user's or a folder that cannot be written,
+    130 stopped.
+    """
+    from fau_utils.book.errors import Interrupted, UserError
+
+    logging.basicConfig(
+        level=os.environ.get("FAU_LOG", "WARNING").upper(), format="%(levelname)s %(name)s: %(message)s"
+    )
+    try:
+        code = app(arguments, prog_name="fau", standalone_mode=False)
+    except UserError as error:
+        return _say(str(error), 2)
+    except click.ClickException as error:
+        return _say(error.format_message().replace("\n", " "), 2)
+    except Interrupted as error:
+        return _say(f"stopped; {error}. The next run goes on from there", 130)
+    except (KeyboardInterrupt, click.Abort):
+        return _say("stopped", 130)
+    except BrokenPipeError:
+        # the reader of a pipe, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        return _say(_disk(error), 2)
+    except Exception as error:
+        if os.environ.get("FAU_DEBUG"):
+            raise
+        words = f"this is a bug: {type(error).__name__}: {error}".replace("\n", " ")
+        return _say(f"{words} (FAU_DEBUG=1 shows where)", 1)
+    return code if isinstance(code, int) else 0
+
+
+def _say(message: str, code: int) -> int:
+    Console(stderr=True, highlight=False).print(f"fau: {message}", markup=False, soft_wrap=True)
+    return code
+
+
+def _disk(error: OSError) -> str:
+    where = f" {error.filename}" if error.filename else ""
+    return f"cannot write{where}: {error.strerror or error}; make room or make it writable, then run again"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
