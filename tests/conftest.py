@@ -51,7 +51,7 @@ def make_blobs(
         frames=Frames(table),
         aus=aus,
         landmarks=landmarks if with_landmarks else None,
-        visible=torch.ones(count, 64, dtype=torch.bool),
+        visible=torch.ones(count, (size // 8) ** 2, dtype=torch.bool),
     )
 
 
