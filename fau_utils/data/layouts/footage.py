@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -88,6 +89,12 @@ def _renderer(res: int) -> FaceRenderer:
 
 def render(filmed: Shot) -> tuple[np.ndarray, np.ndarray]:
     """Rendered faces, not aligned; `res` is 64, 112 or 224 px."""
+    # a thread of its own, because how floats are rounded is a setting of the caller's thread and not ours to change
+    with ThreadPoolExecutor(1, initializer=torch.set_flush_denormal, initargs=(True,)) as thread:
+        return thread.submit(_rendered, filmed).result()
+
+
+def _rendered(filmed: Shot) -> tuple[np.ndarray, np.ndarray]:
     count = len(filmed.index)
     who, when = (seed.expand(count) for seed in _seeds(filmed.person, filmed.take, filmed.seed))
     nuisance = nuisance_at(when, torch.as_tensor(filmed.index), drift=True)
