@@ -4,13 +4,13 @@ A frame's index is its place in the order in which the decoder shows frames, fro
 cv2 and ffmpeg counters behind every published frame list, and it does not depend on time stamps, which old
 AVI files lack or repeat. Seeking is only a shortcut: it is used when the packets' time stamps allow a proof of
 where it lands, and the way from the start is taken when they do not.
+
+Damage is noticed where the container or the codec notices it. Most codecs carry no checksums: a few changed bytes
+inside a frame may show as a smear in the picture, and that is for the eye to find.
 """
 
-import logging
 import os
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
@@ -18,16 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fau_utils.data.tree import DatasetError
-
-log = logging.getLogger(__name__)
-
-SEEK_WORTH = 48  # frames; below it, decoding on costs less than opening and indexing the file a second time
-SLACK = 2  # frames a header may promise in excess: encoders count a dropped or a flushed frame
-SMALLEST = {"mjpeg": 1, "ffv1": 1, "rawvideo": 1, "png": 1, "h264": 1, "hevc": 1, "mpeg4": 16}
-# codecs with one frame in each packet, so that packets can be counted instead of decoded; MPEG-4 has packets of a few
-# bytes that say "no new frame" (DivX and XviD files are full of them), and others have hidden frames
-SHORT = 1.0  # seconds, for containers that state no number of frames; sound may well last longer than the picture
+from fau_utils.data.decoder import Decoder, library
 
 
 @dataclass(frozen=True)
@@ -60,8 +51,7 @@ def info(path: str | os.PathLike) -> VideoInfo:
     DatasetError
         No such file, not a video, or no picture in it.
     """
-    decoder = _Decoder(path)
-    with decoder:
+    with Decoder(path) as decoder:
         stream = decoder.stream
         return VideoInfo(
             fps=stream.average_rate,
@@ -88,7 +78,7 @@ def count(path: str | os.PathLike, *, threads: int = 1, partial: bool = False) -
     DatasetError
         As :func:`frames`.
     """
-    with _Decoder(path, threads=threads) as decoder:
+    with Decoder(path, threads=threads) as decoder:
         return sum(1 for _ in decoder.all(partial=partial))
 
 
@@ -124,7 +114,7 @@ def frames(
     """
     if start < 0 or step < 1:
         raise ValueError(f"expected start >= 0 and step >= 1, found start={start}, step={step}")
-    with _Decoder(path, threads=threads) as decoder:
+    with Decoder(path, threads=threads) as decoder:
         if start:
             decoder.advance(start)
         remaining = decoder.all(partial=partial)
@@ -143,7 +133,7 @@ def pick(path: str | os.PathLike, indices: Iterable[int], *, threads: int = 1) -
     ValueError
         When the indices are not rising.
     """
-    with _Decoder(path, threads=threads) as decoder:
+    with Decoder(path, threads=threads) as decoder:
         previous = -1
         for index in indices:
             if index <= previous:
@@ -200,7 +190,7 @@ def write(
     ValueError
         No image, or images of different shapes.
     """
-    av = _av()
+    av = library()
     path = Path(path)
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
     written, shape = 0, None
@@ -233,237 +223,3 @@ def _output_stream(container, codec: str, *, fps, shape: tuple[int, ...], option
     if codec in ("mjpeg", "mpeg4"):
         stream.codec_context.qmin = stream.codec_context.qmax = 2  # near the best these codecs can do
     return stream
-
-
-def _av():
-    try:
-        import av
-    except ImportError as error:
-        raise ImportError("reading videos needs PyAV: pip install av") from error
-    av.logging.set_level(None)  # what ffmpeg mutters about damage comes back as an error with the file's name
-    return av
-
-
-class _Decoder:
-    """A video file with a place in it: `position` is the index of the frame that comes next."""
-
-    def __init__(self, path: str | os.PathLike, *, threads: int = 1):
-        self.path = Path(path)
-        self.threads = threads
-        self.container = None
-        self._table: _Packets | None = None
-        self._may_seek = True
-        self._restart()
-
-    def __enter__(self) -> "_Decoder":
-        return self
-
-    def __exit__(self, *_) -> None:
-        self.container.close()
-
-    def all(self, *, partial: bool) -> Iterator:
-        """Every frame from the present position on, with the checks at the end."""
-        try:
-            while True:
-                try:
-                    frame = self._next()
-                except _Mislanded:
-                    self._return_to(self.position)
-                    continue
-                if frame is None:
-                    self._check_end()
-                    return
-                yield frame
-        except DatasetError as damage:
-            if not partial:
-                raise
-            log.warning("%s; going on with the %d frames before that", damage, self.position)
-
-    def frame(self, index: int):
-        self.advance(index)
-        try:
-            frame = self._next()
-        except _Mislanded:
-            self._return_to(index)
-            frame = self._next()
-        if frame is None:
-            self._check_end()
-            raise DatasetError(
-                self.path,
-                expected=f"a frame with the index {index} (counted from 0)",
-                found=f"{self.position} frames in the video",
-                hint="see whether labels and video belong together and count from the same base",
-            )
-        return frame
-
-    def advance(self, index: int) -> None:
-        """Stand before frame `index`, or at the end of a shorter video."""
-        if self._may_seek and index - self.position > SEEK_WORTH:
-            self._seek(index)
-        try:
-            while self.position < index and self._next() is not None:
-                pass
-        except _Mislanded:
-            self._return_to(index)
-
-    def _return_to(self, index: int) -> None:
-        log.debug("%s: a seek is not exact in this file; decoding from its start", self.path)
-        self._may_seek = False
-        self._restart()
-        while self.position < index and self._next() is not None:
-            pass
-
-    def _restart(self) -> None:
-        if self.container is not None:
-            self.container.close()
-        self.container, self.stream = _open(self.path, threads=self.threads)
-        self._decoded = self.container.decode(self.stream)
-        self.position = 0
-        self._shown_until = 0.0
-        self._proven: _Packets | None = None  # after a seek: the time stamps that frames have to have
-
-    def _next(self):
-        av = _av()
-        try:
-            frame = next(self._decoded, None)
-        except av.FFmpegError as error:
-            raise self._damage(error.strerror or str(error)) from error
-        if frame is None:
-            return None
-        if self._proven is not None and self._proven.at(self.position) != frame.pts:
-            raise _Mislanded
-        if frame.is_corrupt:
-            raise self._damage("a frame with missing data")
-        self.position += 1
-        self._shown_until = frame.time or 0.0
-        return frame
-
-    def _seek(self, index: int) -> None:
-        av = _av()
-        if self._table is None:
-            self._table = _packets(self.path)
-        key = self._table.key_before(index)
-        if key is None or key - self.position <= SEEK_WORTH // 2:
-            return
-        stamp = self._table.at(key)
-        try:
-            self.container.seek(stamp, stream=self.stream, backward=True, any_frame=False)
-            self._decoded = self.container.decode(self.stream)
-            # what comes before the key frame refers to frames that were jumped over, or was shown long ago
-            frame = next((f for f in self._decoded if f.pts is not None and f.pts >= stamp), None)
-        except av.FFmpegError:
-            frame = None
-        if frame is None or frame.pts != stamp or frame.is_corrupt:
-            self._return_to(self.position)
-            return
-        self._decoded = _put_back(frame, self._decoded)
-        self.position, self._proven = key, self._table
-
-    def _check_end(self) -> None:
-        stated = self.stream.frames
-        if self.position == 0:
-            raise self._damage("the end of the file")
-        length = self.container.duration
-        if not stated and length and length / 1e6 - self._shown_until > SHORT:
-            raise DatasetError(
-                self.path,
-                expected=f"a video of {length / 1e6:.1f} s, as its header says",
-                found=f"{self.position} frames, the last at {self._shown_until:.1f} s",
-                hint="the file is truncated or damaged: copy or extract it again",
-            )
-        if stated and stated - self.position > SLACK:
-            raise DatasetError(
-                self.path,
-                expected=f"the {stated} frames that its header promises",
-                found=f"{self.position}",
-                hint="the file is truncated or damaged: copy or extract it again",
-            )
-        if stated and stated != self.position:
-            log.warning("%s: the header promises %d frames, %d were decoded", self.path, stated, self.position)
-
-    def _damage(self, found: str) -> DatasetError:
-        return DatasetError(
-            self.path,
-            expected=f"frame {self.position} (counted from 0) or a clean end",
-            found=found,
-            hint="the video is truncated or damaged: copy or extract it again",
-        )
-
-
-class _Mislanded(Exception):
-    """A seek did not lead to the frame that the packets' time stamps promise."""
-
-
-def _put_back(frame, rest: Iterator) -> Iterator:
-    yield frame
-    yield from rest
-
-
-def _open(path: Path, *, threads: int):
-    av = _av()
-    if not path.is_file():
-        raise DatasetError(path, expected="a video file", found="no file of this name", hint="see whether it was moved")
-    try:
-        container = av.open(str(path))
-    except (av.FFmpegError, OSError) as error:
-        raise DatasetError(
-            path,
-            expected="a video",
-            found=f"{path.stat().st_size} bytes that do not open as one ({error.strerror})",
-            hint="the file is truncated or not a video: copy or extract it again",
-        ) from error
-    if not container.streams.video:
-        container.close()
-        raise DatasetError(
-            path,
-            expected="a video stream",
-            found="none",
-            hint="the file is truncated, or a sound file: copy or extract it again",
-        )
-    stream = container.streams.video[0]
-    stream.codec_context.thread_count = threads
-    return container, stream
-
-
-@dataclass(frozen=True)
-class _Packets:
-    """Time stamps of a video's frames in the order of showing, and the positions of key frames.
-
-    Both are empty where packets do not say with certainty which frame they hold.
-    """
-
-    stamps: tuple[int, ...] = ()
-    keys: tuple[int, ...] = ()
-
-    def at(self, position: int) -> int | None:
-        return self.stamps[position] if position < len(self.stamps) else None
-
-    def key_before(self, position: int) -> int | None:
-        if position >= len(self.stamps):
-            return None
-        place = bisect_left(self.keys, position + 1) - 1
-        return self.keys[place] if place >= 0 else None
-
-
-def _packets(path: Path) -> _Packets:
-    """Read a file's packets without decoding them."""
-    av = _av()
-    container, stream = _open(path, threads=1)
-    stamps, keys = [], []
-    smallest = SMALLEST.get(stream.codec_context.name)
-    if smallest is None:
-        container.close()
-        return _Packets()
-    with container, suppress(av.FFmpegError):  # a broken end: what came before it is still well numbered
-        for packet in container.demux(stream):
-            if packet.dts is None and packet.size == 0:
-                continue  # the flush at the end
-            if packet.pts is None or packet.size < smallest or packet.is_discard or packet.is_corrupt:
-                return _Packets()
-            stamps.append(packet.pts)
-            if packet.is_keyframe:
-                keys.append(packet.pts)
-    order = sorted(stamps)
-    if not keys or len(set(stamps)) != len(stamps) or not stamps[0] == keys[0] == order[0]:
-        return _Packets()
-    return _Packets(tuple(order), tuple(bisect_left(order, key) for key in sorted(keys)))

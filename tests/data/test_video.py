@@ -12,7 +12,7 @@ import pytest
 
 av = pytest.importorskip("av")
 
-from fau_utils.data import video  # noqa: E402
+from fau_utils.data import decoder, video  # noqa: E402
 from fau_utils.data.tree import DatasetError  # noqa: E402
 
 BITS, BLOCK = 10, 16
@@ -89,8 +89,8 @@ def test_asking_for_the_time_of_a_frame_is_not_asking_for_its_number(folder):
 
 def test_seeking_saves_decoding_where_it_is_exact(folder, monkeypatch):
     decoded = []
-    following = video._Decoder._next
-    monkeypatch.setattr(video._Decoder, "_next", lambda self: decoded.append(1) or following(self))
+    following = decoder.Decoder._next
+    monkeypatch.setattr(decoder.Decoder, "_next", lambda self: decoded.append(1) or following(self))
     assert number_in(video.read(folder / "bframes.mp4", [310])[0]) == 310
     assert len(decoded) <= 50
     decoded.clear()
@@ -104,7 +104,7 @@ def test_a_seek_that_loses_a_frame_is_noticed_and_undone(folder, monkeypatch):
         yield frame
         yield from rest
 
-    monkeypatch.setattr(video, "_put_back", losing)
+    monkeypatch.setattr(decoder, "_put_back", losing)
     assert [number_in(f) for f in video.read(folder / "bframes.mp4", [5, 201, 310])] == [5, 201, 310]
     assert [number_in(f) for f in video.frames(folder / "bframes.mp4", start=205, stop=208)] == [205, 206, 207]
 
@@ -129,7 +129,7 @@ def test_packets_that_hold_no_frame_are_not_counted(folder, tmp_path):
 
 
 def test_packets_without_time_stamps_mean_no_seek(folder, monkeypatch):
-    monkeypatch.setattr(video, "_packets", lambda path: video._Packets())
+    monkeypatch.setattr(decoder, "packets", lambda path: decoder.Packets())
     assert number_in(video.read(folder / "mjpeg.avi", [310])[0]) == 310
 
 
@@ -217,18 +217,21 @@ def test_sound_without_picture_is_refused(tmp_path):
         video.info(tmp_path / "a.wav")
 
 
-def test_damage_in_the_middle_is_not_passed_over(folder, tmp_path):
-    """Behind a lost frame nobody knows the numbers any more, so that nothing behind it is given."""
-    raw = bytearray((folder / "mjpeg.avi").read_bytes())
-    middle = len(raw) // 2
-    raw[middle : middle + 4000] = bytes(4000)
-    path = tmp_path / "hole.avi"
+@pytest.mark.parametrize("name", ["mjpeg.avi", "mpeg4.avi", "bframes.mp4"])
+def test_damage_in_the_middle_is_not_passed_over(folder, tmp_path, name):
+    """Behind a lost frame nobody knows the numbers any more, so that nothing behind it is given a wrong one."""
+    raw = bytearray((folder / name).read_bytes())
+    hole = slice(len(raw) // 4, len(raw) // 4 + 2500)
+    raw[hole] = bytes(2500)
+    path = tmp_path / name
     path.write_bytes(raw)
     given = [number_in(image) for image in video.frames(path, partial=True)]
     assert given == list(range(len(given)))
     assert len(given) < LENGTH
     with pytest.raises(DatasetError):
         video.count(path)
+    with pytest.raises(DatasetError):
+        video.read(path, [300])
 
 
 def test_a_half_written_video_never_bears_its_name(tmp_path):
