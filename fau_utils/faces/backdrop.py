@@ -143,7 +143,7 @@ def body(
 
     # hair behind the head
     off = x - lean * ((y + 1.6) / 1.8).clamp_(0, 1)
-    bulge = wide * (1.0 - 0.31 * (y - 0.55).clamp(min=0) ** 2 + 0.02 * torch.sin(7 * y + wave))
+    bulge = wide * ((1.02 - ((y - 0.1).clamp(min=0) / 0.7) ** 2).clamp_(min=0).sqrt_() + 0.02 * torch.sin(7 * y + wave))
     depth = bulge - off.abs() + 0.02 * grain
     tail = y + 1.0 + back - 0.05 * grain - 0.10 * (off / wide) ** 2
     cover = soft(torch.minimum(torch.minimum(depth, tail), 0.75 - y), pixel + 0.015) * (back > -0.9)

@@ -51,9 +51,9 @@ def paint_beard(canvas: Canvas, f: Features, identity: Identity, colour: Tensor,
     band = band * soft(half * 1.16 - ax, pixel + 0.05) * soft(y - lip_edge - 0.012, pixel + 0.012)
     side = soft(0.055 - (ax - half * 1.17).abs(), pixel + 0.04) * soft(my + 0.05 - y, pixel + 0.05) * full
     cover = torch.maximum(torch.maximum(cover, band * over), side * soft(y - my + 0.22, pixel + 0.05))
-    cover = (cover * (0.84 + 0.22 * grain)).clamp_(0, 0.94)
+    cover = (cover * (0.86 + 0.10 * grain)).clamp_(0, 0.94)
     m = spot.read()
-    shade = (0.85 + 0.30 * grain).clamp(0.3, 1.7)
+    shade = (0.85 + 0.18 * grain).clamp(0.3, 1.7)
     for k, value in enumerate((red, green, blue)):
         fill(m[k], value * shade, cover)
     m[4] *= 1 - 0.6 * cover

@@ -84,7 +84,7 @@ def paint_eyes(canvas: Canvas, f: Features, identity: Identity, light: Tensor) -
     cover = soft(gap, pixel) * (e > 0)
     # the ball darkens towards the corners and under the upper lid
     shade = (0.62 + 0.38 * inside) * (0.50 + 0.50 * (to_upper / 0.040).clamp(0, 1))
-    white_r, white_g, white_b = 0.72 * shade, 0.66 * shade, 0.62 * shade
+    white_r, white_g, white_b = 0.60 * shade, 0.54 * shade, 0.50 * shade
     pink = (1 - (s + 1.0) / 0.28).clamp_(0, 1) * 0.8
     white_g = white_g * (1 - 0.45 * pink)
     white_b = white_b * (1 - 0.45 * pink)
@@ -108,7 +108,7 @@ def paint_eyes(canvas: Canvas, f: Features, identity: Identity, light: Tensor) -
     rows = []
     for value in (eye_r, eye_g, eye_b):
         value = torch.lerp(value, value * 0.06 + 0.004, hole)
-        rows.append(value + (1.5 - value) * spark)
+        rows.append(value + (1.2 - value) * spark)
     for k, value in enumerate(rows):
         fill(m[k], value, cover)
     fill(m[3], m[3] * 0.3 + 0.7, cover)
@@ -160,7 +160,7 @@ def paint_brows(canvas: Canvas, f: Features, identity: Identity, colour: Tensor,
     # full inside, a tail outside
     width = thick * (1.05 - 0.50 * (s.clamp(-1, 1) + 0.4).clamp(min=0)) * (1 - 0.25 * (-s - 0.6).clamp(min=0))
     cover = soft(width - (y - middle).abs(), pixel + 0.012) * soft((1.02 - s.abs()) * half, pixel + 0.02)
-    cover = cover * (dense * (0.92 + 0.16 * grain)).clamp_(0, 0.97)
+    cover = cover * (dense * (0.95 + 0.09 * grain)).clamp_(0, 0.97)
     m = spot.read()
     for k, value in enumerate((red, green, blue)):
         fill(m[k], value, cover)

@@ -45,7 +45,7 @@ STYLES: dict[str, Style] = {
     "short_back": Style(0.83, 0.10, 1.06, 0.00, 0, -0.4, 0, 0.04, 0.13, 0.035, -1, 0.5, 0.01, 0.02),
     "side_parting": Style(0.80, 0.06, 1.06, 0.02, 0, -0.42, 0.10, 0.16, 0.11, 0.05, -1, 0.5, 0.01, 0.035),
     "fringe": Style(0.76, 0.00, 1.02, -0.02, 0, -0.42, 0.20, 0.05, 0.10, 0.07, -1, 0.5, 0.01, 0.05),
-    "curly": Style(0.80, 0.04, 1.05, 0.05, 0, -0.42, 0.02, 0.0, 0.20, 0.14, -1, 0.5, 0.06, 0.05),
+    "curly": Style(0.80, 0.04, 1.05, 0.05, 0, -0.42, 0.02, 0.0, 0.17, 0.09, -1, 0.5, 0.022, 0.05),
     "bob": Style(0.78, -0.02, 1.00, -1.3, 1, -1.3, 0.16, 0.06, 0.09, 0.10, -0.62, 0.84, 0.01, 0.03),
     "bob_parting": Style(0.82, 0.02, 1.04, -1.3, 1, -1.3, 0.0, 0.16, 0.10, 0.10, -0.55, 0.86, 0.02, 0.03),
     "long": Style(0.82, 0.04, 1.06, -1.3, 1, -1.3, 0.02, 0.10, 0.08, 0.09, 0.9, 0.88, 0.02, 0.03),
@@ -168,7 +168,7 @@ def paint(canvas: Canvas, hair: Hair, inside: Tensor, strands: Tensor) -> None:
     for k, colour in enumerate((red, green, blue)):
         fill(m[k], colour * shade + 0.004, cover)
     fill(m[3], m[3] * 0.6 + 0.4, cover)
-    fill(m[4], 0.16 + 0.05 * strand, cover)
+    fill(m[4], 0.12 + 0.04 * strand, cover)
     # strands tilt the normals sideways
     m[5] += 0.30 * strand * cover
     spot.write(m)

@@ -56,8 +56,8 @@ def paint_mouth(canvas: Canvas, f: Features, colour: Tensor) -> None:
     fade = lips * (0.92 - 0.30 * q.clamp(0, 1) ** 4)
     for k, value in enumerate((red, green, blue)):
         fill(m[k], value * shade, fade)
-    m[6] += lips * torch.where(on_upper, -0.42 + 0.25 * t, 0.55 - 1.05 * t)
-    fill(m[4], torch.where(on_upper, 0.10, 0.30), lips)
+    m[6] += lips * torch.where(on_upper, -0.42 + 0.25 * t, 0.42 - 0.95 * t)
+    fill(m[4], torch.where(on_upper, 0.06, 0.15), lips)
 
     # the opening
     gap = inner_top - inner_bottom

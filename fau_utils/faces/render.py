@@ -248,6 +248,7 @@ class FaceRenderer:
         bare = self._deform(identity, c)
         inside, height = hair.grow(locks, s, self.textures.lumps)
         head = torch.addcmul(bare, height[:, None], s.outward)
+        head.addcmul_(locks.style["ear"][:, None], s.ears, value=-1)  # hair lies over flattened ears
         maps = head.new_empty(len(c), 6, s.rows, s.columns)
         normal = _normals(head, out=maps[:, :3])
         maps[:, 3], maps[:, 4], maps[:, 5] = inside, s.x, s.occlusion
@@ -310,7 +311,7 @@ class FaceRenderer:
             torch.mul(torch.add(tone, red, alpha=turn), skin[:, k, None, None], out=out[ALBEDO][k])
         torch.mul(maps[:, 5], (1 - cavity).clamp_(0.25, 1.08), out=out[3])
         oil = identity.look[:, LOOK_INDEX["oiliness"], None, None]
-        torch.addcmul(0.035 + 0.085 * oil, pores, 0.012 + 0.02 * oil, out=out[4])
+        torch.addcmul(0.03 + 0.07 * oil, pores, 0.006 + 0.008 * oil, out=out[4])
         torch.sub(maps[:, 0], slope_x, out=out[5])
         torch.sub(maps[:, 1], slope_y, out=out[6])
         out[7] = maps[:, 2]

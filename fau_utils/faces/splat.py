@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 NEAR, FAR = 2.2, -2.2  # depth range in face units, along the line of sight
-BACK = -0.12  # points that face away by more than this are not drawn: they would shine through holes
+BACK = -0.30  # points that face away by more than this are not drawn: they would shine through holes
 
 
 def difference(t: Tensor, dim: int, *, out: Tensor | None = None) -> Tensor:

@@ -32,12 +32,12 @@ _PROFILE = np.array(
         # y, w, d, b
         (-1.16, 0.02, 0.36, 0.02),
         (-1.13, 0.25, 0.54, 0.10),
-        (-1.08, 0.410, 0.645, 0.18),
-        (-1.00, 0.520, 0.690, 0.25),
-        (-0.90, 0.580, 0.70, 0.32),
-        (-0.75, 0.630, 0.695, 0.38),
-        (-0.60, 0.670, 0.715, 0.44),
-        (-0.40, 0.710, 0.735, 0.55),
+        (-1.08, 0.400, 0.645, 0.18),
+        (-1.00, 0.500, 0.690, 0.25),
+        (-0.90, 0.555, 0.70, 0.32),
+        (-0.75, 0.605, 0.695, 0.38),
+        (-0.60, 0.648, 0.715, 0.44),
+        (-0.40, 0.695, 0.735, 0.55),
         (-0.10, 0.745, 0.750, 0.78),
         (0.15, 0.765, 0.765, 0.95),
         (0.40, 0.775, 0.780, 1.05),
@@ -64,10 +64,10 @@ def _abscissa(theta):
 
 def _nose(x, y):
     t = np.clip((0.27 - y) / 0.47, 0, 1)
-    ridge = (0.035 + 0.185 * t**1.4) * np.exp(-0.5 * (x / (0.055 + 0.030 * t)) ** 2)
+    ridge = (0.035 + 0.185 * t**1.4) * np.exp(-0.5 * (x / (0.052 + 0.022 * t)) ** 2)
     ridge = np.where(y < -0.20, ridge * np.exp(-0.5 * ((y + 0.20) / 0.045) ** 2), ridge)
     ridge = np.where(y > 0.27, ridge * np.exp(-0.5 * ((y - 0.27) / 0.10) ** 2), ridge)
-    return ridge + 0.035 * bump(x, y, 0, -0.165, 0.06, 0.055) + 0.070 * both(x, y, 0.105, -0.195, 0.040, 0.045)
+    return ridge + 0.040 * bump(x, y, 0, -0.165, 0.065, 0.055) + 0.085 * both(x, y, 0.102, -0.190, 0.042, 0.042)
 
 
 def _ear(theta, y):
@@ -173,6 +173,8 @@ class Surface:
         (32 + folds at rest, 3 detail detail): slopes and cavity of the folds.
     detail_tints : Tensor
         (TINTS, 2 detail detail): redness and lightness of blush, freckles and blotches.
+    ears : Tensor
+        (3, rows, columns) the displacement that makes the ears.
     anchors : Tensor
         (1 + solid shape factors, 15) mean place and directions of eyes, tip of the nose and mouth corners, for the
         alignment.
@@ -194,6 +196,7 @@ class Surface:
     detail_mean: Tensor
     detail_folds: Tensor
     detail_tints: Tensor
+    ears: Tensor
     anchors: Tensor
     motion: Tensor
 
@@ -241,7 +244,7 @@ def _detail_maps(size: int):
         folds.append(relief(height))
 
     # the wings and holes of the nose, the groove under it and beside it, the fold over the lids
-    holes = both(x, y, 0.052, -0.238, 0.024, 0.016) * 0.75
+    holes = both(x, y, 0.054, -0.236, 0.022, 0.014) * 0.9
     wings = sum(mirrored(x, y, lambda a, b: furrow(a, b, _FOLD_OF_WING)))
     mean = relief(wings + 0.004 * bump(x, y, 0, -0.17, 0.05, 0.03))
     mean[2] += holes
@@ -307,7 +310,7 @@ def build(rows: int, columns: int, detail: int) -> Surface:
     depth = mean[2] * front
     cell = (TOP - BOTTOM) / (rows - 1)
     hollow = gaussian_filter(depth, 0.16 / cell) - depth
-    occlusion = np.clip(1 - 1.6 * np.clip(hollow, 0, 0.25) * front, 0.55, 1.0)
+    occlusion = np.clip(1 - 1.5 * np.clip(hollow, 0, 0.22) * front, 0.62, 1.0)
     occlusion *= 1 - 0.25 * step((-0.98 - y) / 0.15) - 0.30 * step((-1.05 - y) / 0.1) * 0.5
     ear = _ear(theta, y)
     occlusion *= 1 - 0.35 * np.clip(4 * ear * (1 - ear), 0, 1) * (np.abs(theta) > 1.6)
@@ -341,6 +344,7 @@ def build(rows: int, columns: int, detail: int) -> Surface:
         detail_mean=tensor(detail_mean.reshape(-1)),
         detail_folds=tensor(folds.reshape(len(folds), -1)),
         detail_tints=tensor(tints.reshape(len(tints), -1)),
+        ears=tensor(np.stack([np.sign(theta) * 0.125 * ear, 0 * ear, -0.05 * ear])),
         anchors=tensor(anchors),
         motion=torch.from_numpy(np.stack(motion)),
     )
