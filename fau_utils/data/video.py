@@ -103,7 +103,7 @@ def frames(
     threads : int
         Threads of the decoder. One by default: clips are decoded in parallel, not frames.
     partial : bool
-        End at a damaged place with a warning in the log instead of raising. Frames behind the damage are never
+        End where damage is noticed, with a warning in the log instead of an error. Frames behind that place are not
         given, because nobody can tell their numbers.
 
     Raises
