@@ -20,7 +20,7 @@ KEYS = ["subject", "frame"]
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
     root = tmp_path_factory.mktemp("emotionet")
-    return root, layout.export(root, draw=plain, res=64)
+    return root, {part: layout.export(root, part=part, draw=plain) for part in ("manual", "lists")}
 
 
 def a_list(root, lines, *, name="dataFile_0001.txt"):
@@ -59,7 +59,7 @@ def test_rendered_faces_can_be_written(tmp_path):
 
     truth = layout.export(tmp_path, images=4, rotten=0)
     assert len(emotionet.read(tmp_path)) == 4
-    picture = np.asarray(Image.open(tmp_path / truth["manual"].table["path"].iloc[0]))
+    picture = np.asarray(Image.open(tmp_path / truth.table["path"].iloc[0]))
     assert picture.shape == (64, 64, 3)
     assert picture.std() > 10
 

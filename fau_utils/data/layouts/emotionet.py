@@ -7,18 +7,27 @@ import numpy as np
 import pandas as pd
 
 from fau_utils import aus as vocabulary
+from fau_utils.data import emotionet
 from fau_utils.data.emotionet import CHALLENGE, LISTED_AUS, NOT_ANNOTATED
 from fau_utils.data.layouts.drawing import Draw, column, intensities, render
 from fau_utils.faces.activity import PRESENT
 from fau_utils.frames import Frames
 
+LISTED_FROM = 10_000  # the lists' images are others than the manual set's
 LISTS = "emotioNet_challenge_files_server_challenge_1.2_aws"
 
 
 def export(
-    out: str | os.PathLike, *, images: int = 24, rotten: int = 2, seed: int = 0, res: int = 64, draw: Draw = render
-) -> dict[str, Frames]:
-    """Write ``emotionet_facs_24600.xlsx`` with ``optimization_set/``, and two lists with their images.
+    out: str | os.PathLike,
+    *,
+    part: emotionet.Part = "manual",
+    images: int = 24,
+    rotten: int = 2,
+    seed: int = 0,
+    res: int = 64,
+    draw: Draw = render,
+) -> Frames:
+    """Write ``emotionet_facs_24600.xlsx`` with ``optimization_set/``, or two lists with their images.
 
     As in the release: headers in literal quotes, URLs that end in one, 999 for what nobody annotated, a URL with a
     lone quotation mark, lists without a header, an image that is listed twice.
@@ -26,8 +35,10 @@ def export(
     Parameters
     ----------
     out : path-like
+    part : {"manual", "lists"}
+        Both may be written into one folder.
     images : int
-        Listed images of each part.
+        Listed images.
     rotten : int
         How many of them are not on disk; the first ones.
     seed, res
@@ -37,25 +48,26 @@ def export(
 
     Returns
     -------
-    dict
-        ``manual`` and ``lists``: what :func:`fau_utils.data.emotionet.read` has to find.
+    Frames
+        What :func:`fau_utils.data.emotionet.read` has to find, with ``allow_missing=True``.
     """
-    out = Path(out)
-    numbers = np.arange(2 * images)
+    if part not in ("manual", "lists"):
+        raise ValueError(f"expected part 'manual' or 'lists', found {part!r}")
+    out, manual = Path(out), part == "manual"
+    numbers = np.arange(images) + (0 if manual else LISTED_FROM)
     intensity = intensities(numbers, seed=seed)
-    pictures = draw(numbers, numbers, intensity, seed=seed, res=res)
-    names = [f"N_{1 + i // 10:010d}/N_{1 + i // 10:010d}_{1 + 2 * (i % 10):05d}.jpg" for i in numbers]
-    manual = _labels(intensity[:images], CHALLENGE[2018], every=5)  # AU 43 among them: no rendered face shows it
-    listed = _labels(intensity[images:], CHALLENGE[2017], every=4)
-    for folder, start in (("optimization_set", 0), ("images", images)):
-        for i in range(start + rotten, start + images):
-            _save(pictures[i], out / folder / names[i])
-    _write_manual(out / "emotionet_facs_24600.xlsx", names[:images], manual)
-    _write_lists(out / LISTS, names[images:], listed)
-    return {
-        "manual": _truth(names[rotten:images], manual.iloc[rotten:], "optimization_set"),
-        "lists": _truth(names[images + rotten :], listed.iloc[rotten:], "images"),
-    }
+    names = [f"N_{1 + i // 10:010d}/N_{1 + i // 10:010d}_{1 + 2 * (i % 10):05d}.jpg" for i in numbers.tolist()]
+    folder = "optimization_set" if manual else "images"
+    pictures = draw(numbers[rotten:], numbers[rotten:], intensity[rotten:], seed=seed, res=res)
+    for name, picture in zip(names[rotten:], pictures, strict=True):
+        _save(picture, out / folder / name)
+    if manual:
+        labels = _labels(intensity, CHALLENGE[2018], every=5)  # AU 43 among them: no rendered face shows it
+        _write_manual(out / "emotionet_facs_24600.xlsx", names, labels)
+    else:
+        labels = _labels(intensity, CHALLENGE[2017], every=4)
+        _write_lists(out / LISTS, names, labels)
+    return _truth(names[rotten:], labels.iloc[rotten:], folder)
 
 
 def _labels(intensity: np.ndarray, numbers: tuple[int, ...], *, every: int) -> pd.DataFrame:
