@@ -114,7 +114,7 @@ def test_package_imports_without_what_only_the_book_needs():
         "import sys\n"
         "class Refuse:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name.split('.')[0] in {'papermill','jupytext','sphinx','myst_nb','matplotlib','seaborn','plotly',"
+        "        if name.split('.')[0] in {'papermill','jupytext','sphinx','myst_nb','seaborn','plotly',"
         "'duckdb','platformdirs','nbformat','typer','rich'}:\n"
         "            raise ImportError(f'{name} is the book\\'s')\n"
         "sys.meta_path.insert(0, Refuse())\n"
