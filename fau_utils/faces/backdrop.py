@@ -78,7 +78,7 @@ def body(
     at = torch.arange(res, dtype=torch.float32, device=skin.device)
     height = (centre[:, 1, None] - at) / scale[:, None]  # (B, R)
     back = hair.style["back"].flatten()
-    highest = torch.where(back > -0.9, 0.80, -0.25)
+    highest = torch.where(back > -0.9, 0.80, 0.0)
     index = true_indices((alpha < 1) & (height < highest[:, None])[:, :, None])
     if not len(index):
         return
@@ -166,7 +166,7 @@ def body(
     neck = torch.maximum(neck, trunk * (1 - dress))
     across.clamp_(-1, 1)
     bend = (1 - across * across * 0.9).sqrt_()
-    shadow = 0.42 + 0.58 * ((top_y * 0.3 - 0.90 - y) / 0.55).clamp_(0, 1)
+    shadow = 0.42 + 0.58 * ((top_y * 0.3 - 0.95 - y) / 0.55).clamp_(0, 1)
     flesh = (sky * (0.6 + 0.4 * bend) + (bend * front_light + across * side_light).clamp_(min=0)) * shadow
     for k in range(3):
         fill(light[k], values[18 + k] * flesh, neck)

@@ -105,6 +105,7 @@ def paint_eyes(canvas: Canvas, f: Features, identity: Identity, light: Tensor) -
     # the reflection of the key light and, opposite, a faint one of the room
     gx, gy = dx - 0.030 * lx * sign, dy - 0.010 - 0.024 * ly
     spark = soft(0.0145 - torch.sqrt(gx * gx + gy * gy), pixel) * soft(to_upper - 0.004, pixel)
+    spark = spark * (0.020 / pixel).clamp(max=1).square()  # smaller than a pixel it is only a hint
     rows = []
     for value in (eye_r, eye_g, eye_b):
         value = torch.lerp(value, value * 0.06 + 0.004, hole)

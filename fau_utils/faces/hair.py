@@ -132,9 +132,10 @@ def grow(hair: Hair, surface: Surface, lumps: Tensor) -> tuple[Tensor, Tensor]:
     line = line + (s["nape"] - line) * ((a - 1.98) / 0.16).clamp_(0, 1)
     inside = y - line
     # to a distance: where the line falls steeply its horizontal distance counts
-    slope = difference(inside, 2) / difference(surface.x, 1).abs()
-    inside = inside * slope.square_().add_(1).rsqrt_()
-    thick = (inside * 5.5).clamp_(0, 1)
+    slope = (difference(inside, 2) / difference(surface.x, 1).abs()).square_()
+    thick = (inside * (slope + 1).rsqrt_()).mul_(4.2).clamp_(0, 1)
+    # less so for the painted edge: a side edge is combed straight, only ends of hair are ragged
+    inside = inside * slope.mul_(0.06).add_(1).rsqrt_()
     thick = thick * (2 - thick)
     height = torch.lerp(s["sides"].expand_as(inside), s["top"].expand_as(inside), ((y - 0.35) / 0.6).clamp(0, 1))
     height = (height + s["lumps"] * (0.4 + 0.9 * hair.curl) * lumps) * thick

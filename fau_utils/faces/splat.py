@@ -130,7 +130,7 @@ def splat(points: Tensor, facing: Tensor, res: int) -> Seen:
         buffer.scatter_reduce_(1, place.flatten(1), key.flatten(1), "amin")
     key = buffer.view(b, side, side)[:, 1:-1, 1:-1]
     key = _closed(key, 1)
-    key = _closed(key, 1 if res <= 64 else 2)
+    key = _closed(key, 1) if res <= 64 else _closed(_closed(key, 2), 1)
     covered = key < empty
     key = _grown(key, empty)
     depth = (key >> bits).to(torch.float32).mul_(-(NEAR - FAR) / steps).add_(NEAR)
