@@ -195,7 +195,7 @@ class ImageSet:
             else:
                 rows = torch.from_numpy(value[indices.cpu().numpy()])
             found[name] = rows.to(device, non_blocking=True)
-        image = found.pop("images").float().mul_(1 / 255)
+        image = found.pop("images").float().div_(255)
         return Batch(image=image, au=found.pop("labels"), **found)
 
 
