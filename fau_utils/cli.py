@@ -63,7 +63,7 @@ def book(
         keep_going=keep_going,
     )
     do = command.show if listing else command.make
-    raise typer.Exit(do(root, options, Console(highlight=False)))
+    raise typer.Exit(do(root, options, _console()))
 
 
 @app.command()
@@ -75,7 +75,7 @@ def pair(
     """Write the .ipynb of each chapter from its .py."""
     from fau_utils.book import command
 
-    raise typer.Exit(command.pair(root, tuple(chapters or ()), check=check, console=Console(highlight=False)))
+    raise typer.Exit(command.pair(root, tuple(chapters or ()), check=check, console=_console()))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -111,6 +111,11 @@ def main(arguments: list[str] | None = None) -> int:
         words = f"this is a bug: {type(error).__name__}: {error}".replace("\n", " ")
         return _say(f"{words} (FAU_DEBUG=1 shows where)", 1)
     return code if isinstance(code, int) else 0
+
+
+def _console() -> Console:
+    # a log file has no width: lines stay whole
+    return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, soft_wrap=True, width=160)
 
 
 def _say(message: str, code: int) -> int:

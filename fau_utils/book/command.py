@@ -22,6 +22,7 @@ from fau_utils.book.pages import Page
 from fau_utils.book.parameters import Parameter, assign, split
 from fau_utils.book.project import Project
 from fau_utils.book.records import Failure, Record
+from fau_utils.book.words import duration, size
 
 GOOD, BAD = 0, 1
 
@@ -87,7 +88,7 @@ def show(root: Path | None, options: Options, console: Console) -> int:
     project = projects.find(root)
     found = chapter_files.select(chapter_files.discover(project), options.only)
     files = staleness.snapshot()
-    table = Table("chapter", "title", "state", "minutes", "last run", "peak memory", "date", box=None, pad_edge=False)
+    table = Table("chapter", "title", "state", "about", "last run", "peak memory", "date", box=None, pad_edge=False)
     for chapter in found:
         record = records.load(project, chapter.name)
         reason = staleness.reason(project, chapter, files=files)
@@ -97,9 +98,9 @@ def show(root: Path | None, options: Options, console: Console) -> int:
             chapter.name,
             chapter.title,
             state,
-            f"{chapter.minutes:g}" if chapter.minutes else "",
-            f"{record.seconds / 60:.1f}" if record else "",
-            f"{record.memory / 1e9:.1f} GB" if record else "",
+            f"{chapter.minutes:g} min" if chapter.minutes else "",
+            duration(record.seconds) if record else "",
+            size(record.memory) if record else "",
             record.date[:16].replace("T", " ") if record else "",
         )
     console.print(table)
@@ -236,7 +237,7 @@ def _html(project: Project, book: list[Page], plan: _Plan, options: Options, con
 
 
 def _table(project: Project, plan: _Plan, done: dict[str, Record | Failure]) -> Table:
-    table = Table("chapter", "", "minutes", "peak memory", box=None, pad_edge=False)
+    table = Table("chapter", "", "time", "peak memory", box=None, pad_edge=False)
     for chapter in plan.chapters:
         result = done.get(chapter.name) or records.load(project, chapter.name)
         if isinstance(result, Failure):
@@ -245,7 +246,7 @@ def _table(project: Project, plan: _Plan, done: dict[str, Record | Failure]) -> 
             table.add_row(chapter.name, "not run", "", "")
         else:
             state = "ran" if chapter.name in done else "kept"
-            table.add_row(chapter.name, state, f"{result.seconds / 60:.1f}", f"{result.memory / 1e9:.1f} GB")
+            table.add_row(chapter.name, state, duration(result.seconds), size(result.memory))
     return table
 
 
