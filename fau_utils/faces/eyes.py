@@ -40,8 +40,9 @@ def paint_eyes(canvas: Canvas, f: Features, identity: Identity, light: Tensor) -
     ex, ey, half, tilt, up, down, fold, crease, ix, iy = spot.take_side(
         torch.stack([getattr(f, name) for name in _FIELDS]), right
     )
-    colour = pick(constant(IRIS_COLOURS, identity.look.device), identity.factor("iris") ** 1.5)
     melanin = identity.factor("melanin")
+    pale = identity.factor("iris") ** 1.5 * (1 - 0.85 * ((melanin - 0.4) / 0.25).clamp(0, 1))
+    colour = pick(constant(IRIS_COLOURS, identity.look.device), pale)
     red, green, blue, pixel, lash, shadow, lx, ly = spot.take(
         torch.stack(
             [
@@ -84,7 +85,7 @@ def paint_eyes(canvas: Canvas, f: Features, identity: Identity, light: Tensor) -
     cover = soft(gap, pixel) * (e > 0)
     # the ball darkens towards the corners and under the upper lid
     shade = (0.62 + 0.38 * inside) * (0.50 + 0.50 * (to_upper / 0.040).clamp(0, 1))
-    white_r, white_g, white_b = 0.60 * shade, 0.54 * shade, 0.50 * shade
+    white_r, white_g, white_b = 0.55 * shade, 0.49 * shade, 0.45 * shade
     pink = (1 - (s + 1.0) / 0.28).clamp_(0, 1) * 0.8
     white_g = white_g * (1 - 0.45 * pink)
     white_b = white_b * (1 - 0.45 * pink)
@@ -98,9 +99,9 @@ def paint_eyes(canvas: Canvas, f: Features, identity: Identity, light: Tensor) -
         * (0.75 + 0.9 * (r / IRIS) * (0.35 - dy / IRIS).clamp(0, 1))
         * (0.45 + 0.55 * (to_upper / 0.035).clamp(0, 1))
     )
-    eye_r = torch.lerp(white_r, red * glow * 1.5, disc)
-    eye_g = torch.lerp(white_g, green * glow * 1.5, disc)
-    eye_b = torch.lerp(white_b, blue * glow * 1.5, disc)
+    eye_r = torch.lerp(white_r, red * glow * 1.2, disc)
+    eye_g = torch.lerp(white_g, green * glow * 1.2, disc)
+    eye_b = torch.lerp(white_b, blue * glow * 1.2, disc)
     sign = 1 - 2 * right.to(torch.float32)
     # the reflection of the key light and, opposite, a faint one of the room
     gx, gy = dx - 0.030 * lx * sign, dy - 0.010 - 0.024 * ly
