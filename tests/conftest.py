@@ -55,7 +55,7 @@ def make_blobs(
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def blobs():
     """The function :func:`make_blobs`."""
     return make_blobs

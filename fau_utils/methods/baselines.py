@@ -62,7 +62,7 @@ class CnnDetector(_PixelDetector):
 
     budgets: ClassVar[dict[str, dict]] = {
         "smoke": {"views": 4_800, "batch_size": 32, "lr": 2e-3},
-        "laptop": {"views": 40_000, "batch_size": 32, "lr": 2e-3},
+        "laptop": {"views": 24_000, "batch_size": 32, "lr": 2e-3},
         "gpu": {"views": 200_000, "batch_size": 128, "lr": 2e-3},
     }
 
@@ -88,7 +88,7 @@ class VitDetector(_PixelDetector):
 
     budgets: ClassVar[dict[str, dict]] = {
         "smoke": {"views": 6_400, "batch_size": 32, "lr": 2e-3},
-        "laptop": {"views": 63_000, "batch_size": 32, "lr": 2e-3},
+        "laptop": {"views": 32_000, "batch_size": 32, "lr": 2e-3},
         "gpu": {"views": 400_000, "batch_size": 128, "lr": 2e-3},
     }
 
@@ -118,8 +118,8 @@ class LandmarkMlp(Method):
     """
 
     budgets: ClassVar[dict[str, dict]] = {
-        "smoke": {"views": 12_800, "batch_size": 128, "lr": 2e-3},
-        "laptop": {"views": 192_000, "batch_size": 128, "lr": 2e-3},
+        "smoke": {"views": 6_400, "batch_size": 64, "lr": 2e-3},
+        "laptop": {"views": 64_000, "batch_size": 64, "lr": 2e-3},
         "gpu": {"views": 384_000, "batch_size": 256, "lr": 2e-3},
     }
 

@@ -16,10 +16,8 @@ from fau_utils.training import Budget, fit, predict
 
 
 @pytest.fixture(scope="module")
-def trained():
-    from conftest import make_blobs
-
-    train, test = make_blobs(4, 8), make_blobs(3, 8, seed=1, first=100, unknown=0.3)
+def trained(blobs):
+    train, test = blobs(4, 8), blobs(3, 8, seed=1, first=100, unknown=0.3)
     method = LandmarkMlp(train.aus)
     fitted = fit(method, train, budget=Budget("tiny", views=64, batch_size=16), device="cpu", progress=False)
     return fitted, predict(method, test, device="cpu")
