@@ -33,10 +33,9 @@ def by_loop(prob, label):
         )
 
 
-@pytest.mark.parametrize("kind", ["float64", "float32"])
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize(("seed", "kind"), [(0, "float64"), (1, "float32")])
 def test_sweep_is_bit_identical_to_the_loop_over_thresholds_and_aus(seed, kind):
-    prob, label = predictions(seed)
+    prob, label = predictions(seed, aus=3)
     label[:, 1] = 0  # an empty class
     prob = prob.astype(kind)
     np.testing.assert_array_equal(sweep(prob, label).f1, by_loop(prob.astype("float64"), label))
@@ -44,7 +43,7 @@ def test_sweep_is_bit_identical_to_the_loop_over_thresholds_and_aus(seed, kind):
 
 
 def test_sweep_is_at_least_a_hundred_times_faster_than_the_loop():
-    prob, label = predictions(0, frames=3000, aus=4)
+    prob, label = predictions(0, frames=4000, aus=2)
     began = time.process_time()
     slow = by_loop(prob, label)
     loop = time.process_time() - began
