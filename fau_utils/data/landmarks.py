@@ -46,6 +46,8 @@ def read_track(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
     points = np.full((len(fit), 49, 2), np.nan, "float32")
     frame = np.arange(1, len(fit) + 1)
     for row, entry in enumerate(fit):
+        if "frame" in fit.dtype.names and np.size(entry["frame"]) == 1:
+            frame[row] = int(np.asarray(entry["frame"]).item())
         pred = np.asarray(entry["pred"], "float64")
         if pred.size == 0:
             continue
@@ -54,8 +56,6 @@ def read_track(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
                 path, expected="49 points", found=f"an array {pred.shape} in fit({row + 1}).pred", hint="see the file"
             )
         points[row] = pred if pred.shape[1] == 2 else pred.T
-        if "frame" in fit.dtype.names and np.size(entry["frame"]) == 1:
-            frame[row] = int(np.asarray(entry["frame"]).item())
     return frame.astype("int64"), points
 
 

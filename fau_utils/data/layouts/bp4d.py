@@ -25,7 +25,7 @@ LAST_AU = 64
 """Columns 0 to 64, then the occlusion flag."""
 
 HIDES: tuple[int, ...] = tuple(n for n in bp4d.CODED if n >= 9)
-"""AUs of the lower face, not coded while a hand is before the mouth."""
+"""AUs of the lower face, not coded while a hand is before the face."""
 
 
 def export(

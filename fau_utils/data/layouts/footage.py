@@ -38,7 +38,7 @@ class Shot:
     intensity : ndarray, (T, 16) float32
         FACS 0 to 5 in the order of ``aus.RENDERED``.
     hidden : ndarray, (T,) bool
-        A hand is before the mouth.
+        A hand is before the face.
     seed, res : int
     yaw : float
         Of the camera, rad.
@@ -90,8 +90,13 @@ def _renderer(res: int) -> FaceRenderer:
 def render(filmed: Shot) -> tuple[np.ndarray, np.ndarray]:
     """Rendered faces, not aligned; `res` is 64, 112 or 224 px."""
     # a thread of its own, because how floats are rounded is a setting of the caller's thread and not ours to change
-    with ThreadPoolExecutor(1, initializer=torch.set_flush_denormal, initargs=(True,)) as thread:
-        return thread.submit(_rendered, filmed).result()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # small batches: two threads that wait for each other are slower than one
+    try:
+        with ThreadPoolExecutor(1, initializer=torch.set_flush_denormal, initargs=(True,)) as thread:
+            return thread.submit(_rendered, filmed).result()
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _rendered(filmed: Shot) -> tuple[np.ndarray, np.ndarray]:
