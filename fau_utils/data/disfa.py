@@ -119,7 +119,8 @@ def read(
     Frames
         Of scale "intensity" (0 to 5). ``subject`` is ``disfa/SN001``, ``clip`` is ``video``, ``frame`` the number
         printed in the label file, ``index`` the place in the video from 0, ``camera`` the camera, ``naming`` how the
-        pictures count (``video`` or one of :data:`NAMINGS`), ``landmarks`` the frame's ``.mat`` file.
+        pictures count (``video`` or one of :data:`NAMINGS`), ``landmarks`` the frame's ``.mat`` file, for the left
+        camera only: published code pairs them with it, and they do not fit the other view.
 
     Raises
     ------
@@ -257,7 +258,7 @@ def _landmarks(root: Path, table: pd.DataFrame) -> pd.Series:
         return marks
     for subject, inside in subfolders(folder, r"SN\d{3}").items():
         numbered = {frame_number(path): path for path in inside.rglob("*.mat") if not path.name.startswith(".")}
-        rows = (table["subject"] == f"{DATASET}/{subject.upper()}").to_numpy()
+        rows = ((table["subject"] == f"{DATASET}/{subject.upper()}") & (table["camera"] == "left")).to_numpy()
         if not numbered or not rows.any():
             continue
         first = 0 if 0 in numbered else 1

@@ -270,7 +270,7 @@ def read_numbers(
     ]
     names: tuple[str, ...] = ()
     if header and kept:
-        names = tuple(_split(kept.pop(0)[1], separator))
+        names = tuple(cell.strip() for cell in kept.pop(0)[1].split(separator))
         columns = len(names) if columns is None else columns
         if len(names) != columns:
             _wrong_width(path, 1, columns, len(names), "header cells")
@@ -278,7 +278,7 @@ def read_numbers(
         raise DatasetError(
             path, expected="rows of numbers", found="none", hint="the file is cut short: extract the archive again"
         )
-    cells = [_split(text, separator) for _, text in kept]
+    cells = [text.split(separator) for _, text in kept]
     columns = len(cells[0]) if columns is None else columns
     for (number, _), row in zip(kept, cells, strict=True):
         if len(row) != columns:
@@ -295,10 +295,6 @@ def read_numbers(
     return Numbers(values, line, names)
 
 
-def _split(text: str, separator: str | None) -> list[str]:
-    return [cell.strip() for cell in text.strip().split(separator)]
-
-
 def _number(path: Path, line: int, cell: str) -> float:
     try:
         value = float(cell)
@@ -307,7 +303,11 @@ def _number(path: Path, line: int, cell: str) -> float:
     except ValueError:
         pass
     raise DatasetError(
-        path, line=line, expected="a number", found=repr(cell), hint="correct the line, or extract the archive again"
+        path,
+        line=line,
+        expected="a number",
+        found=repr(cell.strip()),
+        hint="correct the line, or extract the archive again",
     )
 
 

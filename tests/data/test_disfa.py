@@ -179,6 +179,12 @@ def test_landmark_files_count_from_0_for_some_people(tree):
     assert landmarks.read_points(naive)[0, 0] != 1  # naive: the file of the same number is the next frame's
 
 
+def test_landmarks_of_the_left_camera_are_not_put_on_the_right_one(tree):
+    frames = disfa.read(tree[0], camera="both").table
+    assert frames.query("camera == 'left'")["landmarks"].notna().all()
+    assert frames.query("camera == 'right'")["landmarks"].isna().all()
+
+
 def test_one_person_has_a_frame_less(tree):
     frames = disfa.read(tree[0])
     assert (len(_of(frames, "SN001")), len(_of(frames, "SN010"))) == (20, 19)

@@ -78,8 +78,8 @@ def export(
             for naming in (disfa.NAMINGS[n] for n in extracted):
                 if (naming.camera or "left") == side:
                     _write_extracted(out / "extracted" / _key(naming), naming, subject, images)
-            if side == "left":  # the tracker ran on one camera
-                marks = _write_landmarks(out, subject, points, first=1 - number % 2) if landmarks else [None] * length
+            tracked = landmarks and side == "left"  # the tracker ran on one camera
+            marks = _write_landmarks(out, subject, points, first=1 - number % 2) if tracked else [None] * length
             tables.append(_truth(filmed, subject, side).assign(**texts(path=[path] * length, landmarks=marks)))
     litter(out / "ActionUnit_Labels" / subjects[0] / "Thumbs.db")
     return Frames(pd.concat([*truth["left"], *truth["right"]], ignore_index=True), scale="intensity")
