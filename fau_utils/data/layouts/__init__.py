@@ -3,7 +3,10 @@
 Each module writes one layout with the irregularities of the real one, and returns what its reader has to find.
 """
 
+import inspect
+import os
 from collections.abc import Callable
+from pathlib import Path
 
 from fau_utils.data.layouts import affwild2, bp4d, bp4dplus, disfa, disfaplus, emotionet
 from fau_utils.frames import Frames
@@ -17,3 +20,37 @@ LAYOUTS: dict[str, Callable[..., Frames]] = {
     "affwild2": affwild2.export,
 }
 """Layout name to the function that writes it: ``LAYOUTS["bp4d"](out, frames=24)``."""
+
+
+def export(layout: str, out: str | os.PathLike, **options: object) -> Frames:
+    """Write a layout into a new folder, as ``fau synth export --layout bp4d OUT`` does.
+
+    Parameters
+    ----------
+    layout : str
+        One of :data:`LAYOUTS`.
+    out : path-like
+        A folder that does not exist or is empty: two trees in one folder would be no dataset.
+    **options
+        Of the layout's own function, such as ``frames=24`` or ``subjects=5``.
+
+    Returns
+    -------
+    Frames
+        What the dataset's reader has to find.
+
+    Raises
+    ------
+    ValueError
+        Unknown layout or option (the known ones are listed), or a folder with something in it.
+    """
+    if layout not in LAYOUTS:
+        raise ValueError(f"unknown layout {layout!r}; known are {', '.join(LAYOUTS)}")
+    known = list(inspect.signature(LAYOUTS[layout]).parameters)[1:]
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise ValueError(f"the layout {layout} has no option {', '.join(unknown)}; it has {', '.join(known)}")
+    out = Path(out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(f"{out}: expected a new or empty folder, found something in it; take another name or empty it")
+    return LAYOUTS[layout](out, **options)

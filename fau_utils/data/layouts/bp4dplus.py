@@ -76,6 +76,8 @@ def export(
         raise ValueError(f"expected at least 8 frames per sequence, found {frames}")
     subjects = footage.chosen(subjects, known=bp4dplus.SUBJECTS, what="subjects")
     tasks = footage.chosen(tasks, known=bp4dplus.CODED_TASKS, what="coded tasks")
+    for subject in subjects:  # archives grow task by task; one of an earlier call must not
+        (out / "2D+3D" / f"{subject}.zip").unlink(missing_ok=True)
     truth = []
     for number, (subject, task) in enumerate((s, t) for s in subjects for t in (*tasks, UNCODED_TASK)):
         coded_here = task != UNCODED_TASK
