@@ -77,6 +77,24 @@ def decode(
     return picture(data, max_pixels=max_pixels, max_bytes=max_bytes)
 
 
+def decode_into(out: np.ndarray, data: bytes, *, max_pixels: int = MAX_PIXELS) -> None:
+    """Decode an image into a square of pixels, (S, S, 3) uint8 in one piece, as :func:`fit` would make it.
+
+    Raises
+    ------
+    UnreadableImage
+    """
+    size, fast = len(out), _simplejpeg() if data[:3] == _JPEG else None
+    if fast is not None:
+        try:
+            if fast.decode_jpeg_header(data)[:2] == (size, size):
+                fast.decode_jpeg(data, "RGB", buffer=out)
+                return
+        except ValueError:
+            pass  # as above
+    out[:] = fit(decode(data, at_least=size, max_pixels=max_pixels), size=size)
+
+
 def fit(image: np.ndarray, *, size: int) -> np.ndarray:
     """A picture as a square of `size` px, (size, size, 3): as it is, or made smaller or larger between black bars."""
     if image.shape[:2] == (size, size):
