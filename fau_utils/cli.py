@@ -1,5 +1,6 @@
 """The command ``fau``: parses, calls, prints. User errors end with one line and exit code 2."""
 
+import json
 import logging
 import os
 import sys
@@ -78,11 +79,53 @@ def pair(
     raise typer.Exit(command.pair(root, tuple(chapters or ()), check=check, console=_console()))
 
 
+@app.command()
+def check(
+    dataset: Annotated[str, typer.Argument(help="bp4d, bp4dplus, disfa, disfaplus, gft, emotionet or affwild2.")],
+    folder: Annotated[Path, typer.Argument(help="Where it is.", metavar="ROOT")],
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 when counts differ or files miss.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="An option of the reader, such as camera=right."),
+    ] = None,
+) -> None:
+    """Hold a dataset's folder against published counts. Exit 0: usable, 1: damaged, 2: wrong usage, 3: see --strict."""
+    from fau_utils.book.errors import UserError
+    from fau_utils.data.check import check as examine
+
+    options = dict(setting.partition("=")[::2] for setting in settings or ())
+    try:
+        report = examine(dataset, folder, strict=strict, **options)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    _show(report.as_dict() if as_json else report.render())
+    raise typer.Exit(report.exit_code)
+
+
+@app.command()
+def score(
+    runs: Annotated[list[Path], typer.Argument(help="Folder of a run; one per fold.")],
+    protocol: Annotated[str, typer.Option(help="ours, fmae, megraph, jaa, fgnet, aunet or bp4dplus-fmae4.")] = "ours",
+    resamples: Annotated[int, typer.Option(help="Of people, for intervals; 0 for none.", min=0)] = 1000,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Score saved predictions under a protocol, without training again."""
+    from fau_utils.book.errors import UserError
+    from fau_utils.results import scoring
+
+    try:
+        result = scoring.score_runs(runs, protocol=protocol, resamples=resamples)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    _show(scoring.as_dict(result) if as_json else scoring.render(result))
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code.
 
-    0 done, 1 a chapter failed or pages have a problem, 2 a mistake of the user's or a folder that cannot be written,
-    130 stopped.
+    0 done, 1 a chapter failed, pages have a problem or a dataset is damaged, 2 a mistake of the user's or a folder that
+    cannot be written, 3 counts differ and ``--strict`` was asked for, 130 stopped.
     """
     from fau_utils.book.errors import Interrupted, UserError
 
@@ -116,6 +159,13 @@ def main(arguments: list[str] | None = None) -> int:
 def _console() -> Console:
     # a log file has no width: lines stay whole
     return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, soft_wrap=True, width=160)
+
+
+def _show(result: object) -> None:
+    if isinstance(result, dict):
+        sys.stdout.write(json.dumps(result, indent=2, allow_nan=False) + "\n")
+    else:
+        _console().print(result)
 
 
 def _say(message: str, code: int) -> int:

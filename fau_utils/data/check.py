@@ -6,6 +6,7 @@ usage (no such dataset or folder), 3 counts differ or files are missing, and ``s
 """
 
 import importlib
+import inspect
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -181,13 +182,18 @@ def check(
     Raises
     ------
     ValueError
-        No such dataset or folder; a command ends with exit code 2.
+        No such dataset or folder, or an option that its reader does not have; a command ends with exit code 2.
     """
     if dataset not in EXPECTED:
         raise ValueError(f"expected one of {sorted(EXPECTED)}, found {dataset!r}")
     if not Path(root).is_dir():
         raise ValueError(f"expected the folder of {dataset}, found no folder at {root}; is the disk mounted?")
     read = reader or importlib.import_module(f"fau_utils.data.{dataset}").read
+    unknown = sorted(set(options) - set(inspect.signature(read).parameters))
+    if unknown:
+        raise ValueError(
+            f"the reader of {dataset} has no {unknown}; it has {[*inspect.signature(read).parameters][1:]}"
+        )
     missing: list[Trouble] = []
     damage: list[Trouble] = []
     try:

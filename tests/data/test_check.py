@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from fau_utils import cli
 from fau_utils.data import bp4d, expected
 from fau_utils.data.check import check, compare
 from fau_utils.data.expected import BP4D, DISFA, EXPECTED, FrameList
@@ -192,6 +193,20 @@ def test_wrong_usage_is_no_damage(tmp_path):
         check("bp5d", tmp_path)
     with pytest.raises(ValueError, match="no folder"):
         check("bp4d", tmp_path / "nowhere")
+
+
+def test_the_command_prints_json_and_its_exit_code_says_how_bad_it_is(tmp_path, capsys):
+    root = tree(tmp_path)
+    assert cli.main(["check", "bp4d", str(root), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["dataset"] == "bp4d"
+    assert cli.main(["check", "bp4d", str(root), "--strict"]) == 3
+    assert "146,847" in capsys.readouterr().out
+    (root / "BP4D-training" / "F001" / "T1" / "0005.jpg").write_bytes(b"")
+    assert cli.main(["check", "bp4d", str(root)]) == 1
+    for words in (["bp5d", str(root)], ["bp4d", str(root / "no")], ["bp4d", str(root), "--set", "camera=right"]):
+        capsys.readouterr()
+        assert cli.main(["check", *words]) == 2
+        assert len(capsys.readouterr().err.splitlines()) == 1
 
 
 def test_reader_options_are_passed_on_and_a_reader_that_fails_twice_is_damage(tmp_path):
