@@ -291,9 +291,9 @@ class FaceRenderer:
         if occluder is not None:
             from fau_utils.faces import occluders  # the occluders build on this module's interface
 
-            colour, cover = occluders.paint(
-                *occluder, landmarks=landmarks, pose=nuisance.pose, scale=camera.scale, res=res
-            )
+            where = {"landmarks": landmarks, "pose": nuisance.pose, "scale": camera.scale}
+            # hands are the subject's own: the square root takes linear light to display values, as in `develop`
+            colour, cover = occluders.paint(*occluder, **where, res=res, skin=skin.sqrt())
             picture = torch.lerp(picture, colour.transpose(0, 1), cover)
             occluded = cover > 0.5
             visible &= ~_lookup(occluded, landmarks)
