@@ -1,4 +1,5 @@
 import dataclasses
+import importlib
 import io
 import json
 
@@ -12,6 +13,7 @@ from fau_utils.data import bp4d, expected
 from fau_utils.data.check import check, compare
 from fau_utils.data.expected import BP4D, DISFA, EXPECTED, FrameList
 from fau_utils.data.folds import partition
+from fau_utils.data.layouts.drawing import plain
 from fau_utils.data.tree import DatasetError
 from fau_utils.frames import Frames
 
@@ -237,3 +239,14 @@ def test_expectations_agree_with_the_readers_lists_of_people_and_aus():
     assert len(bp4d.SUBJECTS) == BP4D.subjects
     assert {f"disfa/{s}" for s in disfa_reader.SUBJECTS} == set(DISFA.per_subject)
     assert dataclasses.asdict(expected.DISFA)["aus"] == disfa_reader.AUS
+
+
+@pytest.mark.parametrize("dataset", ["emotionet", "affwild2"])
+def test_an_exported_layout_is_incomplete_and_not_damaged(tmp_path, dataset):
+    importlib.import_module(f"fau_utils.data.layouts.{dataset}").export(tmp_path / "tree", draw=plain)
+    report = check(dataset, tmp_path / "tree")
+    assert report.exit_code == 0
+    assert report.damage == ()
+    assert {f.what for f in report.findings if f.status == "noted"} >= {"people", "coded sequences"}
+    # Aff-Wild2's frames without a face are in no list, EmotioNet's lists name images that are gone
+    assert bool(report.missing) == (dataset == "emotionet")
