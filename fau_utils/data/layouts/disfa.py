@@ -64,6 +64,8 @@ def export(
     if frames < 8:
         raise ValueError(f"expected at least 8 frames per video, found {frames}")
     subjects = footage.chosen(subjects, known=disfa.SUBJECTS, what="subjects")
+    if extracted:
+        extracted = footage.chosen(extracted, known=tuple(disfa.NAMINGS), what="namings")
     truth: dict[str, list[pd.DataFrame]] = {"left": [], "right": []}
     for number, subject in enumerate(subjects):
         length = frames - 1 if subject == SHORT else frames

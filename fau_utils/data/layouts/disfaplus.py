@@ -54,7 +54,7 @@ def export(
     if frames < 8:
         raise ValueError(f"expected at least 8 frames per trial, found {frames}")
     subjects = footage.chosen(subjects, known=disfaplus.SUBJECTS, what="subjects")
-    trials = footage.chosen(trials, known=TRIALS, what="trials") if isinstance(trials, int) else tuple(trials)
+    trials = footage.chosen(trials, known=TRIALS, what="trials")
     truth = []
     for subject in subjects:
         for number, trial in enumerate(sorted(trials)):

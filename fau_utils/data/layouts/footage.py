@@ -160,7 +160,7 @@ def landmarks_66(points: np.ndarray) -> np.ndarray:
     return points[:, list(INDEX_66)] + 1
 
 
-def chosen(wanted: int | Sequence[str], *, known: Sequence[str], what: str) -> tuple[str, ...]:
+def chosen(wanted: int | str | Sequence[str], *, known: Sequence[str], what: str) -> tuple[str, ...]:
     """Names of subjects or tasks: the first few, or those asked for.
 
     Raises
@@ -168,10 +168,14 @@ def chosen(wanted: int | Sequence[str], *, known: Sequence[str], what: str) -> t
     ValueError
         A name that the dataset does not have, or none at all.
     """
+    if isinstance(wanted, str):
+        wanted = (wanted,)
     names = tuple(known[:wanted]) if isinstance(wanted, int) else tuple(wanted)
     unknown = [name for name in names if name not in known]
     if unknown or not names or (isinstance(wanted, int) and wanted > len(known)):
-        raise ValueError(f"expected 1 to {len(known)} {what} such as {known[0]}, found {unknown or wanted}")
+        raise ValueError(
+            f"expected 1 to {len(known)} {what} such as {known[0]} and {known[-1]}, found {unknown or wanted}"
+        )
     return names
 
 
