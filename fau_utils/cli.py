@@ -22,6 +22,9 @@ Root = Annotated[
     Path | None, typer.Option(help="Folder with notebooks/ and book/. Default: found from here.", show_default=False)
 ]
 
+synth = typer.Typer(no_args_is_help=True, help="Rendered faces, which need no licence.")
+app.add_typer(synth, name="synth")
+
 
 @app.callback()
 def _fau() -> None:
@@ -121,6 +124,29 @@ def score(
     _show(scoring.as_dict(result) if as_json else scoring.render(result))
 
 
+@synth.command()
+def export(
+    out: Annotated[Path, typer.Argument(help="A new or empty folder.")],
+    layout: Annotated[str, typer.Option(help="bp4d, bp4d+, disfa, disfa+, emotionet or affwild2.")],
+    seed: Annotated[int, typer.Option(help="Another seed, other people.")] = 0,
+    res: Annotated[int, typer.Option(help="Side of the pictures in px: 64, 112 or 224.")] = 112,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="An option of the layout, such as subjects=5 or tasks=T1,T6."),
+    ] = None,
+) -> None:
+    """Write rendered faces in the layout of a dataset, with all its irregularities."""
+    from fau_utils.book.errors import UserError
+    from fau_utils.data import layouts
+
+    options = {name: _literal(value) for name, _, value in (setting.partition("=") for setting in settings or ())}
+    try:
+        frames = layouts.export(layout, out, seed=seed, res=res, **options)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    _show(f"{out}: {len(frames):,} labelled frames of {len(frames.subjects)} people in the layout {layout}")
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code.
 
@@ -166,6 +192,12 @@ def _show(result: object) -> None:
         sys.stdout.write(json.dumps(result, indent=2, allow_nan=False) + "\n")
     else:
         _console().print(result)
+
+
+def _literal(value: str) -> int | str | tuple[str, ...]:
+    if value.isdecimal():
+        return int(value)
+    return tuple(filter(None, value.split(","))) if "," in value else value
 
 
 def _say(message: str, code: int) -> int:

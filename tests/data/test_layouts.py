@@ -5,7 +5,8 @@ import hashlib
 import numpy as np
 import pytest
 
-from fau_utils.data import bp4dplus, layouts
+from fau_utils import cli
+from fau_utils.data import bp4dplus, disfaplus, layouts
 from fau_utils.data.layouts import footage
 
 SEQUENCES = {
@@ -51,6 +52,14 @@ def test_a_folder_with_something_in_it_is_refused(tmp_path):
         layouts.export("bp4d", tmp_path)
 
 
+def test_one_name_is_not_taken_letter_by_letter(tmp_path):
+    options = {"film": footage.numbered, "res": 32, "frames": 8, "subjects": "SN010"}
+    assert layouts.export("disfa", tmp_path / "a", extracted="jaa", **options).subjects == ("disfa/SN010",)
+    assert (tmp_path / "a/extracted/jaa/SN010/0.jpg").is_file()
+    with pytest.raises(ValueError, match="expected 1 to 6 namings such as jaa and libreface, found"):
+        layouts.export("disfa", tmp_path / "b", extracted="jaanet", **options)
+
+
 def test_archives_of_an_earlier_call_do_not_grow(tmp_path):
     options = {"film": footage.numbered, "res": 32, "frames": 8, "subjects": 1, "tasks": 1}
     for _ in range(2):
@@ -80,3 +89,18 @@ def test_numbered_pictures_say_which_they_are():
     shot = footage.shot(3, 0, start=4000, length=5, seed=0, res=32)
     images, _ = footage.numbered(shot.from_the("right"))
     assert [footage.number_in(image) for image in images] == [(n, "right") for n in range(4000, 4005)]
+
+
+def test_the_command_writes_a_layout_that_its_reader_reads(tmp_path, capsys):
+    words = ["synth", "export", "--layout", "disfa+", str(tmp_path / "plus"), "--res", "64"]
+    assert cli.main([*words, "--set", "frames=8", "--set", "subjects=SN001,SN003", "--set", "trials=1"]) == 0
+    assert "16 labelled frames of 2 people" in capsys.readouterr().out
+    assert disfaplus.read(tmp_path / "plus").subjects == ("disfaplus/SN001", "disfaplus/SN003")
+
+
+@pytest.mark.parametrize("words", [["--layout", "bp5d"], ["--layout", "disfa", "--set", "size=3"], []])
+def test_a_mistake_in_the_command_is_one_line(tmp_path, capsys, words):
+    assert cli.main(["synth", "export", str(tmp_path / "new"), *words]) == 2
+    said = capsys.readouterr()
+    assert len(said.err.splitlines()) == 1
+    assert not (tmp_path / "new").exists()
