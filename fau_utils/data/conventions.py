@@ -173,7 +173,7 @@ def _fgnet(dataset: str) -> Protocol:
         readings=(
             "its tables hold 0 and 1 only; mask is our reading of a frame that is not coded",
             "a detection is a heat map with positive mean; probability 0.5 is our reading of that for other models",
-            "the camera of its DISFA frames",
+            "the camera of its DISFA frames, and that its DISFA folds are the usual ones",
         ),
         sources=("github.com/ihp-lab/FG-Net @6067ab2, train_interpreter.py (validation list = test list)",),
     )
