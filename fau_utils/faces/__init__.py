@@ -1,8 +1,7 @@
-"""Synthetic faces with every truth known.
+"""Synthetic faces with everything known: who, which movements, how strongly, under what light, behind what."""
 
-Who (`identity`), which movements (`muscles`), and everything else about a frame (`nuisance`) go into
-`render.FaceRenderer`; a picture with landmarks, visibility and support maps comes out. In the order of the pipeline:
-`fields` and `surface` (the head and what deforms it), `features` (where eyes, brows and mouth lie), `hair`, `camera`,
-`splat` (which point a pixel sees), `canvas` with `eyes`, `mouth` and `extras` (painting), `shading`, `backdrop`,
-`occluders`, `textures` (noise and the sensor). Everything random is a function of integer seeds (`rng`).
-"""
+from fau_utils.faces.identity import Identity, mean_identity, sample_identity
+from fau_utils.faces.nuisance import Nuisance, sample_nuisance
+from fau_utils.faces.render import FaceRenderer, Rendered
+
+__all__ = ["FaceRenderer", "Identity", "Nuisance", "Rendered", "mean_identity", "sample_identity", "sample_nuisance"]
