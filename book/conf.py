@@ -57,6 +57,8 @@ html_logo = "_static/logo.svg"
 html_sourcelink_suffix = ""
 html_last_updated_fmt = None
 html_show_sphinx = False
+html_show_search_summary = False  # it fetches pages, which browsers refuse to pages opened from disk
+html_context = {"default_mode": "auto"}
 html_theme_options = {
     "logo": {"text": project, "alt_text": "Home"},
     "navbar_persistent": [],  # otherwise there are two search bars

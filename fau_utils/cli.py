@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 from rich.console import Console
 
@@ -162,11 +161,9 @@ def main(arguments: list[str] | None = None) -> int:
         code = app(arguments, prog_name="fau", standalone_mode=False)
     except UserError as error:
         return _say(str(error), 2)
-    except click.ClickException as error:
-        return _say(error.format_message().replace("\n", " "), 2)
     except Interrupted as error:
         return _say(f"stopped; {error}. The next run goes on from there", 130)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         return _say("stopped", 130)
     except BrokenPipeError:
         # the reader of a pipe, such as head, has seen enough
@@ -175,6 +172,8 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         return _say(_disk(error), 2)
     except Exception as error:
+        if hasattr(error, "format_message"):  # a usage error of click, of which newer versions of typer bring their own
+            return _say(error.format_message().replace("\n", " "), 2)
         if os.environ.get("FAU_DEBUG"):
             raise
         words = f"this is a bug: {type(error).__name__}: {error}".replace("\n", " ")

@@ -26,7 +26,7 @@ HEADER = """\
 
 FIRST = (
     HEADER.format(part="First steps", summary="One line that the home page shows.")
-    + r'''# %% [markdown]
+    + r"""# %% [markdown]
 # # A tour of nothing
 #
 # What the paper claims in one sentence {cite:p}`he2022mae`.
@@ -72,7 +72,7 @@ glue("mean_value", float(points.mean()), display=False)
 glue("count_aus", len(AUS), display=False)
 
 # %% [markdown]
-# The mean is {glue:text}`mean_value:.3f` over the points, and there are {glue:text}`count_aus` action units with a name.
+# The mean is {glue:text}`mean_value:.3f` over the points, and {glue:text}`count_aus` action units have a name.
 
 # %% tags=["hide-input"]
 from IPython.display import HTML
@@ -102,7 +102,7 @@ pd.DataFrame({"mean": [points.mean()], "rate": [rate], "AUs": [len(AUS)]})
 # ## Recap
 #
 # One line.
-'''
+"""  # noqa: E501  captions are one line of cell metadata
 )
 
 SECOND = (
