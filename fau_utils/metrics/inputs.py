@@ -29,8 +29,8 @@ def checked(prob: Array, label: Array) -> tuple[Tensor, Tensor, Tensor]:
     ValueError
         When shapes differ, a label is something else, or a coded frame has a score that is not a number.
     """
-    prob = torch.as_tensor(prob).detach().to(torch.float64)
-    label = torch.as_tensor(label, device=prob.device).detach()
+    prob = _tensor(prob).to(torch.float64)
+    label = _tensor(label).to(prob.device)
     if prob.ndim != 2 or prob.shape != label.shape:
         raise ValueError(
             f"expected prob and label of one shape (N, A), found {tuple(prob.shape)}, {tuple(label.shape)}"
@@ -42,6 +42,12 @@ def checked(prob: Array, label: Array) -> tuple[Tensor, Tensor, Tensor]:
     if bool((prob.isnan() & coded).any()):
         raise ValueError("found predictions that are nan; a run with them has failed and has no score")
     return prob, positive, coded
+
+
+def _tensor(values: Array) -> Tensor:
+    if isinstance(values, np.ndarray) and not values.flags.writeable:
+        values = values.copy()  # torch warns about memory that it may not write to
+    return torch.as_tensor(values).detach()
 
 
 def to_numpy(values: Any) -> np.ndarray:

@@ -1,3 +1,5 @@
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -98,6 +100,14 @@ def test_the_callers_random_numbers_are_left_alone(blobs):
     torch.manual_seed(9)
     run(Probe(train.aus), train)
     assert torch.equal(torch.rand(2), expected)
+
+
+def test_small_numbers_are_numbers_again_after_training(blobs):
+    train = blobs(2, 8, size=32)
+    with pytest.raises(KeyboardInterrupt):
+        run(Probe(train.aus, stop_at=2), train)
+    run(Probe(train.aus), train)
+    assert sys.float_info.min / 2 > 0
 
 
 def test_views_are_counted_exactly_and_history_tells_them(blobs):
