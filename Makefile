@@ -19,7 +19,7 @@ book: $(STAMP) ## run every chapter and build the HTML
 	$(BIN)/fau book --budget $(BUDGET) $(ARGS)
 
 test: $(STAMP) ## run the whole test suite, lint and the floors contract included
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 lab: $(STAMP) ## open the chapters in JupyterLab
 	$(BIN)/jupyter lab notebooks
