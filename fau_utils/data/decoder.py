@@ -104,10 +104,21 @@ class Decoder:
         if self.container is not None:
             self.container.close()
         self.container, self.stream = open_video(self.path, threads=self.threads)
-        self._decoded = self.container.decode(self.stream)
+        self._decoded = self._decode()
         self.position = 0
         self._shown_until = 0.0
         self._proven: Packets | None = None  # after a seek: the time stamps that frames have to have
+
+    def _decode(self) -> Iterator:
+        for fed, packet in enumerate(self.container.demux(self.stream)):
+            at_end = packet.dts is None and packet.size == 0
+            lost = self.stream.frames - fed if at_end and self._proven is None else 0
+            # Decoders paint over what is missing and say nothing. They also keep frames back, to show them after
+            # others that come later in the file: when those never come, the kept ones are shown in their place.
+            if packet.is_corrupt or lost > SLACK:
+                raise self._damage("a frame that is cut short" if packet.is_corrupt else f"the last {lost} missing")
+            if packet.size or at_end:  # an empty packet is a dropped frame; to a decoder it would mean the end
+                yield from packet.decode()
 
     def _next(self):
         av = library()
@@ -135,16 +146,17 @@ class Decoder:
         stamp = self._table.at(key)
         try:
             self.container.seek(stamp, stream=self.stream, backward=True, any_frame=False)
-            self._decoded = self.container.decode(self.stream)
+            self._proven = self._table  # complete, or there would be no key frame to go to
+            self._decoded = self._decode()
             # what comes before the key frame refers to frames that were jumped over, or was shown long ago
             frame = next((f for f in self._decoded if f.pts is not None and f.pts >= stamp), None)
-        except av.FFmpegError:
+        except (av.FFmpegError, DatasetError):
             frame = None
         if frame is None or frame.pts != stamp or frame.is_corrupt:
             self._return_to(self.position)
             return
         self._decoded = _put_back(frame, self._decoded)
-        self.position, self._proven = key, self._table
+        self.position = key
 
     def _check_end(self) -> None:
         stated = self.stream.frames

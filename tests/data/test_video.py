@@ -94,6 +94,9 @@ def test_seeking_saves_decoding_where_it_is_exact(folder, monkeypatch):
     assert number_in(video.read(folder / "bframes.mp4", [310])[0]) == 310
     assert len(decoded) <= 50
     decoded.clear()
+    assert number_in(video.read(folder / "opengop.mp4", [310])[0]) == 310  # frames that lead a key frame are left out
+    assert len(decoded) <= 50
+    decoded.clear()
     assert number_in(video.read(folder / "onekey.mp4", [310])[0]) == 310  # one key frame: nothing to jump to
     assert len(decoded) == 311
 
@@ -109,13 +112,18 @@ def test_a_seek_that_loses_a_frame_is_noticed_and_undone(folder, monkeypatch):
     assert [number_in(f) for f in video.frames(folder / "bframes.mp4", start=205, stop=208)] == [205, 206, 207]
 
 
-def test_packets_that_hold_no_frame_are_not_counted(folder, tmp_path):
-    """DivX and XviD mark a repeated frame by a packet of a few bytes, for which decoders give nothing.
+@pytest.mark.parametrize("empty", [False, True])
+def test_packets_that_hold_no_frame_are_not_counted(folder, tmp_path, empty):
+    """DivX and XviD mark a repeated frame by a packet of a few bytes or none, for which decoders give nothing.
 
     The naive index, one frame per packet, is off by one behind each of them.
     """
     path = tmp_path / "divx.avi"
-    nothing_new = bytes.fromhex("000001b6") + int("01" + "0" + "1" + "00000" + "1" + "0" + "01111", 2).to_bytes(2)
+    nothing_new = (
+        b""
+        if empty
+        else bytes.fromhex("000001b6") + int("01" + "0" + "1" + "00000" + "1" + "0" + "01111", 2).to_bytes(2)
+    )
     with av.open(str(folder / "mpeg4.avi")) as source, av.open(str(path), "w") as copy:
         stream = copy.add_stream_from_template(source.streams.video[0])
         for place, packet in enumerate(p for p in source.demux(video=0) if p.size):
@@ -167,16 +175,16 @@ def cut(path, share, out):
 
 
 @pytest.mark.parametrize("name", ["mjpeg.avi", "mpeg4.avi", "bframes.avi", "lossless.mkv"])
-def test_a_truncated_video_is_an_error_after_its_good_frames(folder, tmp_path, name):
-    path = cut(folder / name, 0.5, tmp_path / name)
+@pytest.mark.parametrize("share", [0.34, 0.42, 0.5, 0.56])
+def test_a_truncated_video_is_an_error_after_its_good_frames(folder, tmp_path, name, share):
+    path = cut(folder / name, share, tmp_path / name)
     given = []
     with pytest.raises(DatasetError, match="truncated") as error:
-        given.extend(number_in(image) for image in video.frames(path))
+        given.extend(video.frames(path))
     assert error.value.file == path
-    assert given == list(range(len(given)))
-    assert 100 < len(given) < 250
-    with pytest.raises(DatasetError, match="truncated"):
-        video.count(path)
+    assert 20 < len(given) < 250
+    whole = video.frames(folder / name)
+    assert all(np.array_equal(image, next(whole)) for image in given)  # the last one too: nothing painted over
 
 
 def test_a_truncated_video_can_be_read_as_far_as_it_goes(folder, tmp_path, caplog):
