@@ -135,6 +135,7 @@ class _Run:
                 progress_bar=False,
                 request_save_on_cell_execute=False,
                 start_timeout=120,
+                iopub_timeout=120,  # a busy machine may be late with an output; the default gives it 4 s
                 km=running,
                 resources={"metadata": {"path": str(scratch)}},
                 on_cell_start=self._cell,
@@ -164,10 +165,14 @@ class _Run:
         self.at = cell_index
         self.crew.watcher.cell(self.job, min(cell_index, self.total), self.total)
 
-    def _keep(self, executed, seconds: float) -> Record:
+    def _keep(self, executed, seconds: float) -> Record | Failure:
         chapter = self.job.chapter
         last = executed.cells.pop()
-        about = next(o["data"][_RECORD_MIME] for o in last.outputs if _RECORD_MIME in o.get("data", {}))
+        told = [o["data"][_RECORD_MIME] for o in last.outputs if _RECORD_MIME in o.get("data", {})]
+        if not told:
+            said = "the kernel did not say what it had imported; does a cell replace display or sys.modules?"
+            return self._failure(said, self.total - 1, "", None)
+        about = told[0]
         spent = [float(cell.metadata.get("papermill", {}).get("duration") or 0) for cell in executed.cells]
         self._tidy(executed)
         text = (nbformat.writes(executed) + "\n").encode()
