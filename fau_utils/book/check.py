@@ -138,6 +138,32 @@ def check(html: Path, *, private: Iterable[str | Path] = ()) -> list[Problem]:
     return problems
 
 
+def check_figures(name: str, notebook: dict) -> list[Problem]:
+    """What of an executed notebook's figures would not show as its author means.
+
+    Parameters
+    ----------
+    name : str
+        The chapter.
+    notebook : dict
+        As stored in the ``.ipynb``.
+    """
+    problems = []
+    for number, cell in enumerate(notebook["cells"], start=1):
+        outputs = [output.get("data", {}) for output in cell.get("outputs", [])]
+        figure = cell["metadata"].get("mystnb", {}).get("figure", {}).get("name")
+        pictures = sum(any(kind.startswith("image/") for kind in data) for data in outputs)
+        if figure and pictures != 1:
+            problems.append(Problem(name, f"cell {number}: figure {figure} is {pictures} pictures, expected 1"))
+        for data in outputs:
+            text = "".join(data.get("text/plain", ""))
+            if set(data) == {"text/plain"} and re.search(r"<matplotlib\.|^Text\(|<Axes", text):
+                problems.append(
+                    Problem(name, f"cell {number} shows {text[:40]!r}; end it with plt.show() or a semicolon")
+                )
+    return problems
+
+
 def _parse(path: Path) -> _Seen:
     page = _Seen()
     page.feed(path.read_text(encoding="utf-8"))

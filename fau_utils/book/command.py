@@ -1,6 +1,7 @@
 """`fau book`, `fau book --list` and `fau pair`: what the command line calls."""
 
 import contextlib
+import json
 import os
 import signal
 import time
@@ -220,6 +221,10 @@ def _html(project: Project, book: list[Page], plan: _Plan, options: Options, con
     if built.fresh:
         took = f"HTML built in {time.monotonic() - begin:.1f} s"
         problems = check.check(project.html, private=[project.root, projects.PACKAGE.parent])
+        for page in book:
+            if page.record is not None and page.failure is None:
+                text = records.executed_path(project, page.chapter.name).read_text(encoding="utf-8")
+                problems += check.check_figures(page.chapter.name, json.loads(text))
         projects.write(project.build / "problems.txt", "".join(f"{problem}\n" for problem in problems))
     else:
         took = "HTML is up to date"

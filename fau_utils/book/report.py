@@ -45,6 +45,7 @@ class Report:
     def started(self, job: Job) -> None:
         name = job.chapter.name
         with self._lock:
+            self._spoke = time.monotonic()
             self._running[name] = (job, time.monotonic(), 0, max(1, len(job.cell_seconds)))
             place = len(self._done) + len(self._running)
             if self._bars is not None:

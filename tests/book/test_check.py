@@ -1,6 +1,6 @@
 import pytest
 
-from fau_utils.book.check import check
+from fau_utils.book.check import check, check_figures
 
 GOOD = (
     '<html><head></head><body><h1 id="a">x</h1><a href="other.html#b">y</a><a href="https://a.org">z</a></body></html>'
@@ -68,3 +68,29 @@ def test_words_that_only_look_like_paths_are_fine(book):
 
 def test_an_empty_folder_is_no_book(tmp_path):
     assert len(check(tmp_path)) == 1
+
+
+def _cell(*outputs, figure=None):
+    about = {"mystnb": {"figure": {"name": figure}}} if figure else {}
+    return {"cell_type": "code", "metadata": about, "outputs": [{"data": data} for data in outputs]}
+
+
+def test_a_figure_that_is_missing_or_doubled_is_told():
+    picture = {"image/png": "x", "text/plain": "<Figure size 640x480>"}
+    cells = [
+        _cell(picture, figure="a"),
+        _cell(figure="b"),
+        _cell(picture, picture, figure="c"),
+        _cell(picture, picture),
+    ]
+    problems = [problem.what for problem in check_figures("00_x", {"cells": cells})]
+    assert problems == [
+        "cell 2: figure b is 0 pictures, expected 1",
+        "cell 3: figure c is 2 pictures, expected 1",
+    ]
+
+
+def test_the_name_of_a_plot_object_on_a_page_is_told():
+    cells = [_cell({"text/plain": "<matplotlib.legend.Legend at 0x7f>"}), _cell({"text/plain": ["Text(0.5, 1, 'x')"]})]
+    assert len(check_figures("00_x", {"cells": cells})) == 2
+    assert check_figures("00_x", {"cells": [_cell({"text/plain": "0.5"})]}) == []
