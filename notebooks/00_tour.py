@@ -67,21 +67,30 @@ plots.use()
 # %%
 world = SynthFaces(seed=seed)
 if budget == "smoke":  # a few faces, to see that everything runs
-    for split, people, frames in [("seen", 10, 10), ("train", 10, 30), ("val", 6, 10), ("test", 10, 10)]:
+    for split, people, frames in [
+        ("seen", 10, 10),
+        ("train", 10, 30),
+        ("val", 6, 10),
+        ("test", 10, 10),
+    ]:
         world = world.with_split(split, subjects=people, frames=frames)
 train, val, test = (synth.load(world, split) for split in ("train", "val", "test"))
 train
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-tour-faces", "caption": "Training faces of 64 px: each row is one person in eight frames."}, "image": {"alt": "Four rows of eight small synthetic faces; within a row the person is the same and the movements differ."}}
 per_person = world.train.frames
-rows = [person * per_person + k * (per_person // 8) for person in range(4) for k in range(8)]
+rows = [
+    person * per_person + k * (per_person // 8) for person in range(4) for k in range(8)
+]
 plots.sheet(torch.as_tensor(np.asarray(train.images[rows])), columns=8, inches=1.05)
 # %% [markdown]
 # The labels are a table with one row per face and one column per AU. They come from intensities between 0 and 5; 1.5 and
 # above counts as present.
 
 # %%
-labels = pd.DataFrame(train.labels[rows[:8]].int().numpy(), columns=[column(n) for n in train.aus])
+labels = pd.DataFrame(
+    train.labels[rows[:8]].int().numpy(), columns=[column(n) for n in train.aus]
+)
 labels.insert(0, "person", [train.subjects[s] for s in train.subject[rows[:8]]])
 labels.style.hide(axis="index")
 
@@ -104,6 +113,8 @@ ax.plot(history["views"], history["loss"])
 ax.set(xlabel="views of faces", ylabel="cross-entropy", xlim=(0, None))
 last = history["val_auc"].dropna().iloc[-1]
 ax.set_title(f"AUC on validation people after training: {100 * last:.1f}")
+plt.show()
+
 # %% [markdown]
 # ## People it has never seen
 #
@@ -117,21 +128,36 @@ f1 = predictions.interval(metrics.f1_per_au)
 auc = predictions.interval(metrics.auc_per_au)
 scores = predictions.scores()
 for name, score in {"f1": f1, "auc": auc}.items():
-    glue(f"tour_{name}", f"{100 * score.value:.1f} [{100 * score.low:.1f}, {100 * score.high:.1f}]", display=False)
-always = metrics.f1_per_au(np.ones_like(predictions.prob), predictions.label)  # says yes to everything
+    glue(
+        f"tour_{name}",
+        f"{100 * score.value:.1f} [{100 * score.low:.1f}, {100 * score.high:.1f}]",
+        display=False,
+    )
+always = metrics.f1_per_au(
+    np.ones_like(predictions.prob), predictions.label
+)  # says yes to everything
 glue("tour_always", f"{100 * always.mean():.1f}", display=False)
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-tour-f1", "caption": "F1 of each action unit on people never seen, with 95 % intervals over people; ticks mark what saying yes to every face would score."}, "image": {"alt": "Bars of F1 for twelve action units with intervals; brow raisers and lip corner pullers score best, lip tighteners worst."}}
-each = metrics.subject_bootstrap_per_au(predictions.prob, predictions.label, predictions.subject, metrics.f1_per_au)
-value, low, high = (np.array([getattr(i, part) for i in each]) * 100 for part in ("value", "low", "high"))
+each = metrics.subject_bootstrap_per_au(
+    predictions.prob, predictions.label, predictions.subject, metrics.f1_per_au
+)
+value, low, high = (
+    np.array([getattr(i, part) for i in each]) * 100
+    for part in ("value", "low", "high")
+)
 figure, ax = plt.subplots(figsize=(7.5, 3))
 place = np.arange(len(each))
-ax.bar(place, value, color=plots.PALETTE[0], yerr=[value - low, high - value], ecolor="0.3", capsize=2)
-ax.plot(place, 100 * always, "_", color=plots.PALETTE[3], markersize=16, markeredgewidth=2, label="always yes")
+ax.bar(place, value, color=plots.PALETTE[0])
+ax.errorbar(place, value, [value - low, high - value], fmt="none", ecolor="0.3")
+tick = {"marker": "_", "s": 250, "linewidths": 2, "color": plots.PALETTE[3]}
+ax.scatter(place, 100 * always, label="always yes", zorder=3, **tick)
 ax.set_xticks(place, [f"AU{n}" for n in predictions.aus])
 ax.set(ylabel="F1 on test people, %", ylim=(0, 100))
 ax.grid(axis="x", visible=False)
 ax.legend()
+plt.show()
+
 # %% [markdown]
 # Mean F1 is {glue:text}`tour_f1`, mean AUC {glue:text}`tour_auc`, after {glue:text}`tour_seconds` seconds of training. Answering *yes* to every face would
 # have given an F1 of {glue:text}`tour_always`: always ask what a predictor that sees nothing would score.
@@ -146,26 +172,48 @@ ax.legend()
 
 # %%
 kinds = ["sunglasses", "mask", "hand"]
-behind = {kind: synth.load(replace(world, occlusion=Occlusion(kinds=(kind,))), "test") for kind in kinds}
+behind = {
+    kind: synth.load(replace(world, occlusion=Occlusion(kinds=(kind,))), "test")
+    for kind in kinds
+}
 said = {kind: predict(detector, faces) for kind, faces in behind.items()}
-assert all((hidden.labels == test.labels).all() for hidden in behind.values())  # same faces, same labels
+assert all(
+    (hidden.labels == test.labels).all() for hidden in behind.values()
+)  # same faces, same labels
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-tour-occluded", "caption": "The same eight test faces in full view and behind three occluders."}, "image": {"alt": "Four rows of the same eight faces: uncovered, with sunglasses, with a mask, behind a hand."}}
 shown = [k * (len(test) // 8) for k in range(8)]
-stacked = [torch.as_tensor(np.asarray(faces.images[shown])) for faces in (test, *behind.values())]
+stacked = [
+    torch.as_tensor(np.asarray(faces.images[shown]))
+    for faces in (test, *behind.values())
+]
 plots.sheet(torch.cat(stacked), columns=8, rows=["in view", *kinds], inches=1.05)
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-tour-drop", "caption": "AUC points lost behind each occluder, for each action unit; upper-face units on the left."}, "image": {"alt": "A heat map of losses: sunglasses cost the units around the eyes, masks those around the mouth."}}
-order = sorted(range(len(world.aus)), key=lambda k: (AUS[world.aus[k]].region != "upper", world.aus[k]))
+order = sorted(
+    range(len(world.aus)),
+    key=lambda k: (AUS[world.aus[k]].region != "upper", world.aus[k]),
+)
 clear = metrics.auc_per_au(predictions.prob, predictions.label)
-loss = np.stack([100 * (clear - metrics.auc_per_au(p.prob, p.label))[order] for p in said.values()])
+loss = np.stack(
+    [100 * (clear - metrics.auc_per_au(p.prob, p.label))[order] for p in said.values()]
+)
 figure, ax = plt.subplots(figsize=(8, 2.2))
 shade = ax.imshow(loss, cmap="magma_r", vmin=0, aspect="auto")
 for (row, col), points in np.ndenumerate(loss):
-    ax.text(col, row, f"{points:.0f}", ha="center", va="center", color="white" if points > loss.max() / 2 else "black")
+    ax.text(
+        col,
+        row,
+        f"{points:.0f}",
+        ha="center",
+        va="center",
+        color="white" if points > loss.max() / 2 else "black",
+    )
 ax.set_xticks(range(len(order)), [f"AU{world.aus[k]}" for k in order])
 ax.set_yticks(range(len(kinds)), kinds)
 ax.grid(False)
 figure.colorbar(shade, label="AUC points lost")
+plt.show()
+
 # %% [markdown]
 # ## Evidence
 #
@@ -184,7 +232,9 @@ whole = 100 * (clear - metrics.auc_per_au(said["mask"].prob, said["mask"].label)
 effect = np.nanmean(whole[is_lower]) - np.nanmean(whole[~is_lower])
 claim = "a mask costs lower-face AUs more AUC than upper-face AUs"
 over = f"{world.test.subjects} people, 1 seed"
-contrast = Contrast(claim, effect, *np.nanquantile(gap, [0.025, 0.975]), over=over, unit="AUC points")
+contrast = Contrast(
+    claim, effect, *np.nanquantile(gap, [0.025, 0.975]), over=over, unit="AUC points"
+)
 glue("tour_verdict", contrast.verdict, display=False)
 evidence([contrast]).style.hide(axis="index")
 
@@ -225,7 +275,9 @@ def check_losses(answer):
 # %%
 masked = said["mask"]
 f1_points = 100 * (f1.value - np.nanmean(metrics.f1_per_au(masked.prob, masked.label)))
-auc_points = 100 * (auc.value - np.nanmean(metrics.auc_per_au(masked.prob, masked.label)))
+auc_points = 100 * (
+    auc.value - np.nanmean(metrics.auc_per_au(masked.prob, masked.label))
+)
 assert check_losses((f1_points, auc_points))
 round(f1_points, 1), round(auc_points, 1)
 
@@ -253,7 +305,10 @@ half_coded[::2, 0] = np.nan
 
 def check_f1(function):
     """True when the function agrees with the library on half-coded labels."""
-    return np.allclose(function(predictions.prob, half_coded), metrics.f1_per_au(predictions.prob, half_coded))
+    return np.allclose(
+        function(predictions.prob, half_coded),
+        metrics.f1_per_au(predictions.prob, half_coded),
+    )
 
 
 assert not check_f1(buggy_f1)
@@ -270,7 +325,11 @@ assert not check_f1(buggy_f1)
 def masked_f1(prob, label):
     coded = ~np.isnan(label)
     positive, said_yes = (label == 1) & coded, (prob >= 0.5) & coded
-    return 2 * (positive & said_yes).sum(0) / np.maximum(said_yes.sum(0) + positive.sum(0), 1)
+    return (
+        2
+        * (positive & said_yes).sum(0)
+        / np.maximum(said_yes.sum(0) + positive.sum(0), 1)
+    )
 
 
 assert check_f1(masked_f1)

@@ -33,7 +33,7 @@
 # %% tags=["parameters"]
 budget: str = "laptop"  # smoke measures on fewer people
 seed: int = 0  # another seed, other people
-show_person: int = 11  # who sits for the portraits, 0 or more
+show_person: int = 18  # who sits for the portraits, 0 or more
 
 # %% tags=["hide-input"]
 import pandas as pd
@@ -67,7 +67,9 @@ people = {"smoke": 6}.get(budget, 40)  # for what is measured, not for what is s
 # %%
 from fau_utils.aus import BP4D, DISFA
 
-table = pd.DataFrame([(u.column, u.name, ", ".join(u.muscles), u.region) for u in map(AUS.get, RENDERED)])
+table = pd.DataFrame(
+    [(u.column, u.name, ", ".join(u.muscles), u.region) for u in map(AUS.get, RENDERED)]
+)
 table.columns = ["AU", "FACS name", "muscles", "half"]
 table["BP4D"] = ["●" if n in BP4D else "" for n in RENDERED]
 table["DISFA"] = ["●" if n in DISFA else "" for n in RENDERED]
@@ -85,15 +87,19 @@ def portrait(au_intensity, *, person=show_person, renderer=renderer, level=0.0):
     """One person, frontal, with each row of intensities (B, 16) on both sides."""
     who = mix(seed, 1, torch.full((len(au_intensity),), person))
     both_sides = au_intensity[:, :, None].expand(-1, -1, 2).contiguous()
-    return renderer(sample_identity(who), both_sides, sample_nuisance(torch.zeros_like(who), level=level))
+    return renderer(
+        sample_identity(who),
+        both_sides,
+        sample_nuisance(torch.zeros_like(who), level=level),
+    )
 
 
 one_by_one = torch.cat([torch.zeros(1, 16), 5 * torch.eye(16)])
 faces = portrait(one_by_one)
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-au-sheet", "caption": "One person at rest and with each action unit alone at intensity E (5 of 5), both sides."}, "image": {"alt": "Eighteen portraits of one synthetic face: at rest, then with each of sixteen action units at full strength."}}
-titles = ["at rest"] + [f"{column(n)} {AUS[n].name.lower()}" for n in RENDERED]
-plots.sheet(faces.image, columns=6, titles=titles, inches=1.55)
+titles = ["at rest"] + [f"{column(n)}\n{AUS[n].name.lower()}" for n in RENDERED]
+plots.sheet(faces.image, columns=6, titles=titles, inches=1.4)
 # %% [markdown]
 # Look at {numref}`fig-au-sheet` in pairs. AU 1 lifts the inner brow and AU 2 the outer; AU 4 draws both down and together.
 # AU 6 and AU 7 both narrow the eye, AU 6 with the cheek and the crow's feet, AU 7 with the lids alone. AU 23 and AU 24 are
@@ -106,7 +112,14 @@ steps = torch.linspace(0, 5, 6)
 grid = (steps[None, :, None] * torch.eye(16)[:, None]).reshape(-1, 16)
 moving = portrait(grid).image.reshape(16, 6, 3, 224, 224)
 names = [f"{column(n)} {AUS[n].name.lower()}" for n in RENDERED]
-HTML(plots.movable_face(moving, names=names, levels=["0", "A", "B", "C", "D", "E"], describe="A face to move"))
+HTML(
+    plots.movable_face(
+        moving,
+        names=names,
+        levels=["0", "A", "B", "C", "D", "E"],
+        describe="A face to move",
+    )
+)
 
 # %% [markdown]
 # ## A muscle as an equation
@@ -130,19 +143,25 @@ import numpy as np
 from fau_utils.faces.fields import movement
 from fau_utils.faces.muscles import MOVEMENTS, Pull
 
-zygomaticus = next(part for m in MOVEMENTS if m.au == 12 for part in m.skin if isinstance(part, Pull))
+corner_puller = next(m for m in MOVEMENTS if m.au == 12)
+zygomaticus = next(part for part in corner_puller.skin if isinstance(part, Pull))
 x, y = np.meshgrid(np.linspace(0.02, 0.75, 23), np.linspace(-0.8, 0.15, 27))
 
 
+# %%
 def pull(x, y, muscle):
     """Equation eq-muscle: displacement (2, ...) in face units."""
     to_skin = np.stack([x, y]) - np.reshape(muscle.attachment, (2, 1, 1))
     axis = np.subtract(muscle.insertion, muscle.attachment)
     length, distance = np.hypot(*axis), np.hypot(*to_skin)
-    angle = np.degrees(np.arccos(np.clip(np.tensordot(axis, to_skin, 1) / (length * distance), -1, 1)))
+    angle = np.degrees(
+        np.arccos(np.clip(np.tensordot(axis, to_skin, 1) / (length * distance), -1, 1))
+    )
     fan = np.cos(np.pi / 2 * np.minimum(angle, muscle.angle) / muscle.angle)
     beyond = np.clip((distance / length - 1) / (muscle.reach - 1), 0, 1)
-    fall = np.cos(np.where(distance < length, 1 - distance / length, beyond) * np.pi / 2)
+    fall = np.cos(
+        np.where(distance < length, 1 - distance / length, beyond) * np.pi / 2
+    )
     return -muscle.gain * fan * fall * to_skin / distance
 
 
@@ -152,12 +171,29 @@ assert np.allclose(by_hand, movement(x, y, zygomaticus)[:2], atol=1e-6)
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-muscle", "caption": "The zygomaticus major of AU 12 pulls the lip corner towards the cheekbone: displacement field of the equation above, in face units (half the head is .78 wide)."}, "image": {"alt": "Arrows on a quarter face point from the lip corner up and outwards to the muscle's attachment; they are longest at the lip corner."}}
 figure, ax = plt.subplots(figsize=(4.2, 4.4))
 size = np.hypot(*by_hand)
-arrows = ax.quiver(x, y, *np.where(size > 1e-4, by_hand, np.nan), size, cmap="viridis", angles="xy", width=0.006)
-for name, place in {"attachment": zygomaticus.attachment, "insertion": zygomaticus.insertion}.items():
+arrows = ax.quiver(
+    x,
+    y,
+    *np.where(size > 1e-4, by_hand, np.nan),
+    size,
+    cmap="viridis",
+    angles="xy",
+    width=0.006,
+)
+for name, place in {
+    "attachment": zygomaticus.attachment,
+    "insertion": zygomaticus.insertion,
+}.items():
     ax.plot(*place, "o", color=plots.PALETTE[3], markersize=6)
     ax.annotate(name, place, textcoords="offset points", xytext=(8, 4))
-ax.set(xlabel="x, face units (midline at 0)", ylabel="y, face units (mouth at -0.53)", aspect="equal")
+ax.set(
+    xlabel="x, face units (midline at 0)",
+    ylabel="y, face units (mouth at -0.53)",
+    aspect="equal",
+)
 figure.colorbar(arrows, label="displacement, face units")
+plt.show()
+
 # %% [markdown]
 # Each AU of the renderer is such a pull or a few, a sphincter or a bulge, plus the folds that deepen and what happens to lids
 # and lips. All of it is data, in `fau_utils/faces/muscles.py`.
@@ -171,7 +207,13 @@ figure.colorbar(arrows, label="displacement, face units")
 chosen = [4, 12, 26]
 levels = torch.cat([steps[:, None] * torch.eye(16)[RENDERED.index(n)] for n in chosen])
 rows = [f"AU{n}" for n in chosen]
-plots.sheet(portrait(levels).image, columns=6, titles=["at rest", "A", "B", "C", "D", "E"], rows=rows, inches=1.4)
+plots.sheet(
+    portrait(levels).image,
+    columns=6,
+    titles=["at rest", "A", "B", "C", "D", "E"],
+    rows=rows,
+    inches=1.4,
+)
 # %% [markdown]
 # A detector needs *present* or *absent*. DISFA's papers call an intensity of 2 or more present; BP4D's coders decided on
 # occurrence directly. The cut is a convention, and {doc}`04_baselines` uses 1.5 throughout.
@@ -184,7 +226,9 @@ for row, n in enumerate([12, 2]):
     for place, (left, right) in enumerate([(4, 0), (4, 4), (0, 4)]):
         sides[3 * row + place, RENDERED.index(n)] = torch.tensor([left, right]).float()
 who = mix(seed, 1, torch.full((6,), show_person))
-uneven = renderer(sample_identity(who), sides, sample_nuisance(torch.zeros_like(who), level=0.0))
+uneven = renderer(
+    sample_identity(who), sides, sample_nuisance(torch.zeros_like(who), level=0.0)
+)
 titles = ["subject's left", "both", "subject's right"]
 plots.sheet(uneven.image, columns=3, titles=titles, rows=["AU12", "AU2"], inches=1.5)
 # %% [markdown]
@@ -195,10 +239,14 @@ plots.sheet(uneven.image, columns=3, titles=titles, rows=["AU12", "AU2"], inches
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-support", "caption": "Pixels that each action unit can change (coloured), over the resting face."}, "image": {"alt": "Sixteen copies of a face at rest, each tinted where one action unit can change it: brows, eyes, nose, mouth or jaw."}}
 who = mix(seed, 1, torch.tensor([show_person]))
-support = renderer.support(sample_identity(who), sample_nuisance(torch.zeros_like(who), level=0.0))[0]
+support = renderer.support(
+    sample_identity(who), sample_nuisance(torch.zeros_like(who), level=0.0)
+)[0]
 tint = torch.tensor([0.0, 0.45, 0.70])[:, None, None]
 grey = faces.image[0].mean(0, keepdim=True).expand(3, -1, -1)
-shown = torch.stack([torch.where(mask, 0.55 * grey + 0.45 * tint, grey) for mask in support])
+shown = torch.stack(
+    [torch.where(mask, 0.55 * grey + 0.45 * tint, grey) for mask in support]
+)
 plots.sheet(shown, columns=8, titles=[column(n) for n in RENDERED], inches=1.15)
 # %% [markdown]
 # ## Landmarks
@@ -215,9 +263,12 @@ still = sample_nuisance(torch.zeros_like(who), level=0.0)
 turned = replace(still, pose=torch.stack([turn, torch.zeros(5), torch.zeros(5)], 1))
 views = renderer(sample_identity(who), torch.zeros(5, 16, 2), turned)
 figure, axes = plt.subplots(1, 5, figsize=(9, 2.1))
-for ax, image, points, visible, angle in zip(axes, views.image, views.landmarks, views.visible, turn, strict=True):
+for ax, image, points, visible, angle in zip(
+    axes, views.image, views.landmarks, views.visible, turn, strict=True
+):
     plots.draw_landmarks(ax, image, points, visible)
     ax.set_title(f"{torch.rad2deg(angle).round().int().item()}°", fontsize=8)
+plt.show()
 
 # %% [markdown]
 # ## Which movements come together
@@ -236,12 +287,15 @@ present = (frames.intensity >= world.label_threshold).float()
 together = torch.corrcoef(present.T)
 alone = [n for n in RENDERED if not any(n in group.aus for group in world.groups)]
 pd.DataFrame(
-    [(g.name, ", ".join(map(str, g.aus)), g.strength) for g in world.groups], columns=["group", "AUs", "strength"]
+    [(g.name, ", ".join(map(str, g.aus)), g.strength) for g in world.groups],
+    columns=["group", "AUs", "strength"],
 )
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-together", "caption": "Correlation between the labels of two action units over the training frames (left), and how often each is present (right)."}, "image": {"alt": "A matrix with blocks of correlated action units, and bars of base rates between two and five tenths."}}
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.8), width_ratios=[1.15, 1])
-shade = left.imshow(together.fill_diagonal_(torch.nan), cmap="RdBu_r", vmin=-0.6, vmax=0.6)
+shade = left.imshow(
+    together.fill_diagonal_(torch.nan), cmap="RdBu_r", vmin=-0.6, vmax=0.6
+)
 left.set_xticks(range(16), RENDERED, fontsize=8)
 left.set_yticks(range(16), RENDERED, fontsize=8)
 left.set(xlabel="AU", ylabel="AU")
@@ -251,6 +305,7 @@ right.bar(range(16), present.mean(0), color=plots.PALETTE[0])
 right.set_xticks(range(16), RENDERED, fontsize=8)
 right.set(xlabel="AU", ylabel="share of frames")
 glue("alone", ", ".join(map(str, alone)), display=False)
+plt.show()
 
 # %% [markdown]
 # The blocks of {numref}`fig-together` are the groups of the table; outside them (AU {glue:text}`alone`) only chance is left.
@@ -278,24 +333,36 @@ def look(who, au=None, nuisance=base):
 
 
 rest = look(person)
-change = {
-    "another person": look(neighbour) - rest,
-    "pose": look(person, nuisance=replace(base, pose=varied.pose)) - rest,
-    "light": look(person, nuisance=replace(base, light=varied.light, key=varied.key, ambient=varied.ambient)) - rest,
+
+# %%
+other_pose = replace(base, pose=varied.pose)
+other_light = replace(base, light=varied.light, key=varied.key, ambient=varied.ambient)
+changed = {
+    "another person": look(neighbour),
+    "pose": look(person, nuisance=other_pose),
+    "light": look(person, nuisance=other_light),
 }
 for k, n in enumerate(RENDERED):
-    change[column(n)] = look(person, au=5 * torch.eye(16)[k][None, :, None].expand(people, 16, 2)) - rest
-size = pd.DataFrame({name: difference.abs().mean((1, 2, 3)).numpy() for name, difference in change.items()})
+    one_au = 5 * torch.eye(16)[k][None, :, None].expand(people, 16, 2)
+    changed[column(n)] = look(person, au=one_au)
+sizes = {name: (image - rest).abs().mean((1, 2, 3)) for name, image in changed.items()}
+size = pd.DataFrame({name: values.numpy() for name, values in sizes.items()})
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-change", "caption": "Mean absolute change of an aligned 64 px picture (range 0 to 1) when one thing changes; lines reach from the 10th to the 90th percentile of people."}, "image": {"alt": "Horizontal bars: another person changes the picture most, then pose and light; each action unit changes it far less."}}
 order = size.mean().sort_values()
 spread = size[order.index].quantile([0.1, 0.9])
-colours = [plots.PALETTE[0] if name.startswith("AU") else plots.PALETTE[1] for name in order.index]
+colours = [
+    plots.PALETTE[0] if name.startswith("AU") else plots.PALETTE[1]
+    for name in order.index
+]
 figure, ax = plt.subplots(figsize=(7, 4.6))
 ax.barh(order.index, order, color=colours)
 ax.hlines(range(len(order)), spread.iloc[0], spread.iloc[1], color="0.25", linewidth=1)
-ax.set_xlabel("mean absolute pixel change at intensity E, or for another person, pose or light")
+ax.set_xlabel(
+    "mean absolute pixel change at intensity E, or for another person, pose or light"
+)
 ax.grid(axis="y", visible=False)
+plt.show()
 
 # %%
 from fau_utils.metrics.contrast import Contrast, evidence
@@ -307,7 +374,9 @@ ratio = pairs.mean(0)[0] / pairs.mean(0)[1]
 resampled = pairs[draws].mean(1)
 low, high = np.quantile(resampled[:, 0] / resampled[:, 1], [0.025, 0.975])
 claim = f"another person changes the picture more than twice as much as {strongest} at its maximum"
-contrast = Contrast(claim, ratio, low, high, over=f"{people} people, 1 seed", least=2.0, unit="times")
+contrast = Contrast(
+    claim, ratio, low, high, over=f"{people} people, 1 seed", least=2.0, unit="times"
+)
 glue("ratio", f"{ratio:.1f}", display=False)
 glue("strongest", strongest, display=False)
 glue("verdict", contrast.verdict, display=False)
@@ -322,7 +391,10 @@ evidence([contrast]).style.hide(axis="index")
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-resting", "caption": "Sixteen people at rest: no action unit is active in any of these pictures."}, "image": {"alt": "Sixteen different synthetic faces at rest, some with raised mouth corners, low brows or folds."}}
 who = mix(seed, 4, torch.arange(16))
 resting = FaceRenderer(res=112)(
-    sample_identity(who), torch.zeros(16, 16, 2), sample_nuisance(who, level=0.3), align=True
+    sample_identity(who),
+    torch.zeros(16, 16, 2),
+    sample_nuisance(who, level=0.3),
+    align=True,
 )
 plots.sheet(resting.image, columns=8, inches=1.1)
 # %% [markdown]
@@ -338,9 +410,13 @@ for place, skew in enumerate([0.0, 1.2, 2.5]):
     smiles = (rows.intensity[:, RENDERED.index(12)] >= 1.5).float()
     share = smiles.reshape(world.train.subjects, -1).mean(1)
     jitter = np.random.default_rng(0).uniform(-0.2, 0.2, len(share))
-    ax.plot(share, place + jitter, "o", markersize=4, alpha=0.7, color=plots.PALETTE[place])
+    ax.plot(
+        share, place + jitter, "o", markersize=4, alpha=0.7, color=plots.PALETTE[place]
+    )
 ax.set_yticks(range(3), ["0 (none)", "1.2 (lifelike)", "2.5 (caricature)"])
 ax.set(xlabel="share of a person's frames with AU12", ylabel="skew", xlim=(-0.02, 1.02))
+plt.show()
+
 # %% [markdown]
 # ## Faces in time
 #
@@ -356,7 +432,9 @@ clip_seed = mix(seed, 6, torch.tensor([1]))
 rate = subject_rates(clip_seed, rates=base_rates())
 clip = sample_clip(clip_seed, rate, length=length, level=0.3)
 who = mix(seed, 1, torch.full((length,), show_person))
-film = FaceRenderer(res=112)(sample_identity(who), clip.au[0], clip.nuisance, align=True).image
+film = FaceRenderer(res=112)(
+    sample_identity(who), clip.au[0], clip.nuisance, align=True
+).image
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-clip", "caption": "A clip of two seconds: every sixth frame, and the intensity of the most active units over time."}, "image": {"alt": "Eight small portraits in time order above curves of intensity that rise, hold and fall."}}
 figure = plt.figure(figsize=(9, 3.9))
@@ -366,9 +444,16 @@ strip.axis("off")
 ax = figure.add_axes([0.06, 0.12, 0.92, 0.5])
 busy = clip.intensity[0].amax(0).topk(5).indices
 for colour, k in zip(plots.PALETTE, busy.tolist(), strict=False):
-    ax.plot(np.arange(length) / 25, clip.intensity[0, :, k], color=colour, label=column(RENDERED[k]))
+    ax.plot(
+        np.arange(length) / 25,
+        clip.intensity[0, :, k],
+        color=colour,
+        label=column(RENDERED[k]),
+    )
 ax.set(xlabel="time, s", ylabel="intensity, 0 to 5", ylim=(0, 5.2))
 ax.legend(ncols=5, loc="upper right")
+plt.show()
+
 # %% [markdown]
 # ## From the laboratory into the wild, and behind things
 #
@@ -381,10 +466,23 @@ from fau_utils.faces.occluders import KINDS
 middle = FaceRenderer(res=112)
 who = mix(seed, 4, torch.arange(10))
 active = plan(SynthFaces(seed=seed), "test").au[:200:20]
-scenes = [middle(sample_identity(who), active, sample_nuisance(who, wild=w), align=True).image for w in (0.0, 0.5, 1.0)]
+scenes = [
+    middle(sample_identity(who), active, sample_nuisance(who, wild=w), align=True).image
+    for w in (0.0, 0.5, 1.0)
+]
 kinds = torch.arange(10) % (len(KINDS) - 1) + 1
-scenes.append(middle(sample_identity(who), active, sample_nuisance(who), align=True, occluder=(kinds, who)).image)
-plots.sheet(torch.cat(scenes), columns=10, rows=["lab", "0.5", "wild", "occluded"], inches=0.95)
+scenes.append(
+    middle(
+        sample_identity(who),
+        active,
+        sample_nuisance(who),
+        align=True,
+        occluder=(kinds, who),
+    ).image
+)
+plots.sheet(
+    torch.cat(scenes), columns=10, rows=["lab", "0.5", "wild", "occluded"], inches=0.95
+)
 
 # %% [markdown]
 # ## What would count against this chapter
@@ -405,7 +503,9 @@ plots.sheet(torch.cat(scenes), columns=10, rows=["lab", "0.5", "wild", "occluded
 # %% tags=["hide-input"]
 def check_hidden(answer):
     """True for the AUs that can change no pixel of the upper half."""
-    return sorted(answer) == [n for n, mask in zip(RENDERED, support, strict=True) if not mask[:112].any()]
+    return sorted(answer) == [
+        n for n, mask in zip(RENDERED, support, strict=True) if not mask[:112].any()
+    ]
 
 
 # %% [markdown]

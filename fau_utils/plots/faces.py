@@ -89,14 +89,15 @@ def sheet(
     if titles is not None and len(titles) not in (count, columns):
         raise ValueError(f"expected {count} titles (one a face) or {columns} (one a column), found {len(titles)}")
     ratio = pixels.shape[1] / pixels.shape[2]
-    room = 0.22 if titles is not None and len(titles) == count and lines > 1 else 0.04
+    titled_each = titles is not None and len(titles) == count
+    room = 0.17 * (1 + max(title.count("\n") for title in titles)) if titled_each else 0.04
     with look():
         figure, axes = plt.subplots(
             lines,
             columns,
-            figsize=(columns * inches, lines * inches * (ratio + room) + 0.2),
+            figsize=(columns * inches, lines * inches * (ratio + room)),
             squeeze=False,
-            gridspec_kw={"wspace": 0.04, "hspace": room},
+            gridspec_kw={"wspace": 0.04, "hspace": room / ratio, "left": 0, "right": 1, "bottom": 0, "top": 1},
         )
         for index, ax in enumerate(axes.flat):
             ax.axis("off")
@@ -107,6 +108,7 @@ def sheet(
                 ax.set_title(titles[index], fontsize=8, pad=2)
             if rows is not None and index % columns == 0:
                 ax.text(-0.06, 0.5, rows[index // columns], transform=ax.transAxes, ha="right", va="center", fontsize=8)
+    plt.close(figure)  # the caller shows what is returned; a figure left open would be shown twice in a notebook
     return figure
 
 
