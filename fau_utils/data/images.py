@@ -4,6 +4,8 @@ Images stay uint8, resident or memory-mapped, until they reach the device, where
 of the bytes to hold and to move.
 """
 
+import math
+import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -191,19 +193,67 @@ class ImageSet:
         device : torch.device or str
             Where the batch is wanted. Pixels travel as uint8.
         """
-        found = {}
-        for name, value in self._per_frame():
-            if isinstance(value, Tensor):
-                rows = value.index_select(0, indices)
-            else:
-                rows = torch.from_numpy(value[indices.cpu().numpy()])
-            found[name] = rows.to(device, non_blocking=True)
-        return Batch(image=found.pop("images"), au=found.pop("labels"), **found)
+        found = self.known(indices, device=device)
+        if isinstance(self.images, Tensor):
+            image = self.images.index_select(0, indices)
+        else:
+            image = torch.from_numpy(self.images[indices.cpu().numpy()])
+        return Batch(image=image.to(device, non_blocking=True), **found)
+
+    def known(self, indices: Tensor, *, device: torch.device | str = "cpu") -> dict[str, Tensor]:
+        """The fields of a :class:`Batch` at some positions, without the image."""
+        found = {
+            name: value.index_select(0, indices).to(device, non_blocking=True)
+            for name, value in self._per_frame()
+            if name != "images"
+        }
+        found["au"] = found.pop("labels")
+        return found
 
 
-def as_floats(image: Tensor) -> Tensor:
-    """Pixels uint8 as float32 in [0, 1]."""
-    return image.float().div_(255)
+def as_floats(image: Tensor, *, memory: "Memory | None" = None) -> Tensor:
+    """Pixels uint8 as float32 in [0, 1]; into `memory` that is used again, where the pixels are on a CPU."""
+    if memory is None or image.device.type != "cpu":
+        return image.float().div_(255)
+    return memory.like(image).copy_(image).div_(255)
+
+
+class Memory:
+    """Memory for batches, used again when nothing refers to it any more.
+
+    On a CPU, getting tens of MB from the system for every batch costs as much as filling them. A tensor given out
+    here keeps its memory for as long as it, or any view of it, is alive.
+    """
+
+    def __init__(self, *, most: int = 8):
+        self._free: list[np.ndarray] = []
+        self._most = most
+
+    def like(self, image: Tensor) -> Tensor:
+        """A float32 tensor of the shape and memory format of another, with anything in it."""
+        last = image.dim() == 4 and image.is_contiguous(memory_format=torch.channels_last)
+        return self.empty(tuple(image.shape), channels_last=last)
+
+    def empty(self, shape: tuple[int, ...], *, channels_last: bool = False) -> Tensor:
+        """A float32 tensor of a shape, with anything in it."""
+        count = math.prod(shape)
+        fitting = [i for i, block in enumerate(self._free) if count <= len(block) <= 2 * count]
+        block = self._free.pop(fitting[0]) if fitting else np.empty(count, "float32")
+        lent = block[:count].view(_Lent)
+        weakref.finalize(lent, self._back, block)
+        tensor = torch.from_numpy(lent)
+        if channels_last:
+            batch, channels, height, width = shape
+            return tensor.view(batch, height, width, channels).permute(0, 3, 1, 2)
+        return tensor.view(shape)
+
+    def _back(self, block: np.ndarray) -> None:
+        if len(self._free) < self._most:
+            self._free.append(block)
+
+
+class _Lent(np.ndarray):
+    """Dies with the last tensor that uses it; torch holds the object it was made from."""
 
 
 def _picked(value: Any, rows: Tensor) -> Any:
@@ -255,6 +305,16 @@ def batches(
     ValueError
         An empty set, or a size that is not positive.
     """
+    memory = Memory()
+    for indices in positions(data, batch_size=batch_size, views=views, shuffle=shuffle, seed=seed):
+        served = data.raw(indices, device=device)
+        yield served.with_image(as_floats(served.image, memory=memory))
+
+
+def positions(
+    data: ImageSet, *, batch_size: int, views: int | None = None, shuffle: bool = True, seed: int = 0
+) -> Iterator[Tensor]:
+    """Which faces are in which batch, as :func:`batches` serves them: (B,) int64, on the device of the set."""
     views = len(data) if views is None else views
     if not len(data):
         raise ValueError("expected at least one face, found none; check the selection that made this set")
@@ -271,4 +331,4 @@ def batches(
             epoch += 1
         indices, waiting = waiting[: end - begin], waiting[end - begin :]
         begin = end
-        yield data.batch(indices, device=device)
+        yield indices
