@@ -35,8 +35,8 @@ from fau_utils.frames import Frames
 TARGETS = {"JPEG": 2.0, "array": 10.0}
 """Times the usual pipeline's images per second."""
 
-Load = Callable[[int], Iterator[torch.Tensor]]
-"""Batches of the epoch with a number."""
+Load = Callable[[int, int], Iterator[torch.Tensor]]
+"""Batches of some epochs, from a seed."""
 
 
 def pictures(folder: Path, *, count: int, size: int, quality: int) -> Frames:
@@ -89,20 +89,23 @@ def usual(folder: Path, frames: Frames, *, view: int, batch_size: int, workers: 
         Usual(folder, frames, view), batch_size, shuffle=True, num_workers=workers, persistent_workers=True
     )
 
-    def epoch(number: int) -> Iterator[torch.Tensor]:
-        for image, _ in loader:
-            yield image
+    def load(seed: int, epochs: int) -> Iterator[torch.Tensor]:
+        for _ in range(epochs):
+            for image, _ in loader:
+                yield image
 
-    return epoch
+    return load
 
 
 def product(data, *, view: int, batch_size: int, threads: int) -> Load:
-    def epoch(number: int) -> Iterator[torch.Tensor]:
-        served = views(data, batch_size=batch_size, size=view, seed=number, threads=threads)
+    def load(seed: int, epochs: int) -> Iterator[torch.Tensor]:
+        served = views(
+            data, batch_size=batch_size, size=view, views=epochs * len(data), seed=seed, threads=threads
+        )  # fmt: skip
         for batch in loaders.prefetched(served):
             yield batch.image
 
-    return epoch
+    return load
 
 
 def cpu_seconds() -> float:
@@ -111,12 +114,11 @@ def cpu_seconds() -> float:
     return sum(t.user + t.system for t in times)
 
 
-def rates(load: Load, epoch: int, *, passes: int) -> tuple[float, float]:
+def rates(load: Load, seed: int, *, passes: int) -> tuple[float, float]:
     """Images per second of wall time and of CPU time."""
     cpu, wall, seen = cpu_seconds(), time.perf_counter(), 0
-    for number in range(passes):
-        for image in load(epoch * passes + number):
-            seen += len(image)
+    for image in load(seed, passes):
+        seen += len(image)
     return seen / (time.perf_counter() - wall), seen / (cpu_seconds() - cpu)
 
 
