@@ -192,12 +192,13 @@ def _warn_of_drift(chapter: Chapter, console: Console) -> None:
 
 def _pages(project: Project, plan: _Plan) -> list[Page]:
     book = []
+    files = staleness.snapshot()  # not the plan's: code may have been edited while chapters ran
     for chapter in plan.chapters:
         record = records.load(project, chapter.name)
         if record is not None and not records.intact(project, record):
             record = None
         failure = records.load_failure(project, chapter.name)
-        stale = staleness.reason(project, chapter, files=plan.files) if record is not None else None
+        stale = staleness.reason(project, chapter, files=files) if record is not None else None
         book.append(Page(chapter, record, failure, stale))
     return book
 
