@@ -100,6 +100,7 @@ def prepare(
     face_model: str | os.PathLike | None = None,
     quality: int = 95,
     max_pixels: int = MAX_PIXELS,
+    piece: int = PIECE,
 ) -> Prepared:
     """Cut out the faces of a dataset and write them down.
 
@@ -126,6 +127,8 @@ def prepare(
         Of the JPEG files in shards.
     max_pixels : int
         Larger pictures are refused by their header.
+    piece : int
+        Images in a piece of work, and so in a shard.
 
     Returns
     -------
@@ -159,7 +162,7 @@ def prepare(
         rows=len(frames), quality=quality, face_model=face_model, max_pixels=max_pixels,
     )  # fmt: skip
     asked = {
-        "format": _FORMAT, "piece": PIECE, "crop": crop, "size": size, "form": form,
+        "format": _FORMAT, "piece": piece, "crop": crop, "size": size, "form": form,
         "quality": quality if form == "tar" else None, "max_pixels": max_pixels,
         "face_model": None if detector is None else detector.digest,
         "rows": len(frames), "frames": _fingerprint(frames),
@@ -168,8 +171,9 @@ def prepare(
     with _alone(job.out):
         before = len(frames)
         if not (job.out / "manifest.parquet").exists():
-            before = _work(job, frames, workers)
-            _finish(job, frames)
+            cuts = pieces(frames, limit=piece)
+            before = _work(job, frames, cuts, workers)
+            _finish(job, frames, cuts)
     shutil.rmtree(job.out / WORK, ignore_errors=True)
     return Prepared(job.out, **json.loads((job.out / "summary.json").read_text()), done_before=before)
 
@@ -282,12 +286,12 @@ def pieces(frames: Frames, *, limit: int = PIECE) -> list[tuple[int, int]]:
     return made
 
 
-def _work(job: Job, frames: Frames, workers: int | None) -> int:
+def _work(job: Job, frames: Frames, cuts: list[tuple[int, int]], workers: int | None) -> int:
     shutil.rmtree(job.scratch, ignore_errors=True)  # what killed workers left
     job.scratch.mkdir()
     job.part(0).parent.mkdir(exist_ok=True)
     todo, before = [], 0
-    for number, (start, stop) in enumerate(pieces(frames)):
+    for number, (start, stop) in enumerate(cuts):
         if job.part(number).exists():
             before += stop - start
         else:
@@ -310,7 +314,7 @@ def _work(job: Job, frames: Frames, workers: int | None) -> int:
 # --- after
 
 
-def _finish(job: Job, frames: Frames) -> None:
+def _finish(job: Job, frames: Frames, cuts: list[tuple[int, int]]) -> None:
     """Put everything in its place; each step may be the last one before a kill, and is then done again."""
     parts = sorted(job.part(0).parent.glob("*.parquet"))
     decided = pd.concat([pd.read_parquet(part) for part in parts], ignore_index=True)
@@ -320,8 +324,7 @@ def _finish(job: Job, frames: Frames) -> None:
     everything = frames.table.rename(columns=_RENAMED).join(decided)
     everything["crop"], everything["size"] = job.crop, job.size
     if job.form == "tar":
-        begins = [start for start, _ in pieces(frames)]
-        number = np.searchsorted(begins, everything["row"].to_numpy(), side="right") - 1
+        number = np.searchsorted([start for start, _ in cuts], everything["row"].to_numpy(), side="right") - 1
         everything["shard"] = pd.Series([f"shard-{n:06d}.tar" for n in number], dtype="string").where(kept)
     else:
         everything = everything.drop(columns=["key", "offset", "bytes"])

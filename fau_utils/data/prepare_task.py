@@ -22,10 +22,10 @@ from fau_utils.data.detector import FaceDetector
 from fau_utils.data.safe import MAX_BYTES, MAX_PIXELS, UnreadableImage, inside
 from fau_utils.data.stored import Member, RowFile, write_shard
 from fau_utils.data.tree import DatasetError
-from fau_utils.faces.landmarks import INDEX_49
 
 VIDEOS: tuple[str, ...] = (".avi", ".mp4", ".mkv", ".mov", ".webm")
 WORK = ".work"
+POINTS = 49  # per face; importing the faces, where they are described, would cost every worker seconds
 _BLOCK = 64  # crops written at a time
 
 Form = Literal["array", "tar"]
@@ -63,7 +63,7 @@ class Job:
     @property
     def points(self) -> RowFile:
         """Their landmarks, px of the crop."""
-        return RowFile(self.out / WORK / "landmarks.npy", shape=(self.rows, len(INDEX_49), 2), dtype="<f4")
+        return RowFile(self.out / WORK / "landmarks.npy", shape=(self.rows, POINTS, 2), dtype="<f4")
 
     def part(self, number: int) -> Path:
         """The account of a finished piece."""
@@ -92,7 +92,7 @@ class Decision:
     score: float = np.nan
     box: np.ndarray = field(default_factory=lambda: np.full(4, np.nan))
     matrix: np.ndarray = field(default_factory=lambda: np.full((2, 3), np.nan))
-    marks: np.ndarray = field(default_factory=lambda: np.full((len(INDEX_49), 2), np.nan))
+    marks: np.ndarray = field(default_factory=lambda: np.full((POINTS, 2), np.nan))
     member: Member | None = None
 
     def cells(self) -> dict[str, Any]:
