@@ -1,0 +1,75 @@
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fau_utils import cli
+from fau_utils.data import readers
+from fau_utils.data.loaders import open_prepared
+from fau_utils.frames import Frames
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for person in ("n000002", "n000003"):
+        (tmp_path / "faces" / person).mkdir(parents=True)
+        for i in range(3):
+            Image.fromarray(np.full((40, 40, 3), 60 * i, "uint8")).save(tmp_path / "faces" / person / f"{i}.png")
+    (tmp_path / "faces" / "n000003" / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 not much of an image")
+    return tmp_path / "faces"
+
+
+def test_any_folder_of_images_is_a_dataset(folder):
+    frames = readers.read("folder", folder, identity="folder", dataset="vgg")
+    assert frames.subjects == ("vgg/n000002", "vgg/n000003")
+    assert len(frames) == 7
+
+
+def test_an_unknown_dataset_or_option_is_refused_with_what_there_is(folder):
+    with pytest.raises(ValueError, match="expected one of bp4d, .* folder"):
+        readers.read("ck+", folder)
+    with pytest.raises(ValueError, match=r"no \['camera'\]; it has \['dataset', 'identity', 'max_pixels'\]"):
+        readers.read("folder", folder, camera="left")
+    with pytest.raises(ValueError, match=r"disfa has no \['kamera'\]; it has .*'camera'"):
+        readers.read("disfa", folder, kamera="left")
+
+
+def test_the_command_prepares_says_what_it_left_out_and_can_be_said_again(folder, tmp_path, capsys):
+    words = [
+        "prepare",
+        "folder",
+        str(folder),
+        str(tmp_path / "out"),
+        "--crop",
+        "none",
+        "--size",
+        "32",
+        "--workers",
+        "1",
+    ]
+    for _ in range(2):
+        assert cli.main(words) == 0
+        assert "6 faces; 1 left out (1 unreadable), listed in quarantine.parquet" in capsys.readouterr().out
+    assert len(open_prepared(tmp_path / "out")) == 6
+    left_out = Frames.read_parquet(tmp_path / "out" / "quarantine.parquet").table
+    assert left_out["source_path"].tolist() == ["n000003/broken.jpg"]
+    assert json.loads((tmp_path / "out" / "summary.json").read_text())["reasons"] == {"unreadable": 1}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--crop", "jaa"], "placed by landmarks and this table has none"),
+        (["--crop", "fmae"], "--face-model"),
+        (["--crop", "square"], "known are jaa, megraph, fmae, fgnet, none"),
+        (["--crop", "none", "--form", "zip"], "'array' or 'tar'"),
+        (["--crop", "none", "--size", "4"], "16 to 1024"),
+    ],
+)
+def test_a_mistake_of_the_users_is_one_line_and_exit_code_2(folder, tmp_path, capsys, words, said):
+    assert cli.main(["prepare", "folder", str(folder), str(tmp_path / "out"), *words]) == 2
+    error = capsys.readouterr().err.strip()
+    assert said in error
+    assert "\n" not in error
+    assert not (tmp_path / "out").exists()
