@@ -106,6 +106,48 @@ def check(
 
 
 @app.command()
+def prepare(
+    dataset: Annotated[
+        str,
+        typer.Argument(
+            help="bp4d, bp4dplus, disfa, disfaplus, gft, emotionet, affwild2, voxceleb1, voxceleb2, or folder."
+        ),
+    ],
+    folder: Annotated[Path, typer.Argument(help="Where it is.", metavar="ROOT")],
+    out: Annotated[Path, typer.Argument(help="Folder to write; the same command goes on where it stopped.")],
+    crop: Annotated[str, typer.Option(help="jaa, megraph, fmae, fgnet or none.")],
+    size: Annotated[int, typer.Option(help="Side of the crops in px.")] = 224,
+    form: Annotated[str, typer.Option(help="array (one uint8 array) or tar (WebDataset shards of JPEG).")] = "array",
+    workers: Annotated[
+        int | None, typer.Option(help="Processes. Default: one per CPU.", show_default=False, min=1)
+    ] = None,
+    face_model: Annotated[
+        Path | None, typer.Option(help="YuNet model file, for fmae and where landmarks miss.", show_default=False)
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="An option of the reader, such as camera=right."),
+    ] = None,
+) -> None:
+    """Cut out every face of a dataset once, by a published recipe; what cannot be used is listed, not dropped."""
+    from fau_utils.book.errors import UserError
+    from fau_utils.data import readers
+    from fau_utils.data.detector import NoDetector
+    from fau_utils.data.pool import WorkerKilled
+    from fau_utils.data.prepare import prepare as cut_out
+
+    options = {name: _literal(value) for name, _, value in (setting.partition("=") for setting in settings or ())}
+    try:
+        frames = readers.read(dataset, folder, **options)
+        done = cut_out(
+            frames, folder, out, crop=crop, size=size, form=form, workers=workers, face_model=face_model
+        )  # fmt: skip
+    except (ValueError, NoDetector, WorkerKilled) as error:
+        raise UserError(str(error)) from None
+    _show(done.describe())
+
+
+@app.command()
 def score(
     runs: Annotated[list[Path], typer.Argument(help="Folder of a run; one per fold.")],
     protocol: Annotated[str, typer.Option(help="ours, fmae, megraph, jaa, fgnet, aunet or bp4dplus-fmae4.")] = "ours",
