@@ -102,7 +102,7 @@ def product(data, *, view: int, batch_size: int, threads: int) -> Load:
         served = views(
             data, batch_size=batch_size, size=view, views=epochs * len(data), seed=seed, threads=threads
         )  # fmt: skip
-        for batch in loaders.prefetched(served):
+        for batch in served:
             yield batch.image
 
     return load

@@ -5,6 +5,7 @@ of the bytes to hold and to move.
 """
 
 import math
+import threading
 import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -228,6 +229,7 @@ class Memory:
     def __init__(self, *, most: int = 8):
         self._free: list[np.ndarray] = []
         self._most = most
+        self._taking = threading.Lock()
 
     def like(self, image: Tensor) -> Tensor:
         """A float32 tensor of the shape and memory format of another, with anything in it."""
@@ -237,8 +239,9 @@ class Memory:
     def empty(self, shape: tuple[int, ...], *, channels_last: bool = False) -> Tensor:
         """A float32 tensor of a shape, with anything in it."""
         count = math.prod(shape)
-        fitting = [i for i, block in enumerate(self._free) if count <= len(block) <= 2 * count]
-        block = self._free.pop(fitting[0]) if fitting else np.empty(count, "float32")
+        with self._taking:  # giving back needs no lock: it only appends
+            fitting = [i for i, block in enumerate(self._free) if count <= len(block) <= 2 * count]
+            block = self._free.pop(fitting[0]) if fitting else np.empty(count, "float32")
         lent = block[:count].view(_Lent)
         weakref.finalize(lent, self._back, block)
         tensor = torch.from_numpy(lent)

@@ -72,9 +72,9 @@ class Mapped:
     def __array__(self, dtype=None, copy=None) -> np.ndarray:
         return np.asarray(self[:], dtype=dtype)
 
-    def faces(self, index: np.ndarray) -> list[np.ndarray]:
+    def faces(self, index: np.ndarray) -> Iterator[np.ndarray]:
         """Each image, (3, H, W), as a window into the map: nothing is copied."""
-        return [self._array[row] for row in self.rows[index]]
+        return (self._array[row] for row in self.rows[index])
 
     def __reduce__(self):
         return _mapped, (self.path, self.rows)  # another process maps the file itself
@@ -124,6 +124,8 @@ class Jpegs:
         return (len(self.place), 3, self.size, self.size)
 
     dtype = np.dtype("uint8")
+    channels_last = True
+    """How images lie in memory."""
 
     def __len__(self) -> int:
         return len(self.place)
@@ -164,14 +166,24 @@ class Jpegs:
             self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="fau-decode")
         return self._pool
 
+    def faces(self, index: np.ndarray) -> Iterator[np.ndarray]:
+        """Each image, (3, size, size), decoded by the thread that asks, into memory that the next one uses again."""
+        image = np.empty((self.size, self.size, 3), "uint8")
+        for place in self.place[index].tolist():
+            self._decode(image, *place)
+            yield image.transpose(2, 0, 1)
+
     def _fill(self, images: np.ndarray, places: np.ndarray) -> None:
-        for image, (number, first, length) in zip(images, places.tolist(), strict=True):
-            file = self.files[number]
-            try:
-                decode_into(image, _bytes(file, first, length))
-            except UnreadableImage as error:
-                where = file if first < 0 else f"{file} at byte {first}"
-                raise UnreadableImage(f"{where}: {error}") from error
+        for image, place in zip(images, places.tolist(), strict=True):
+            self._decode(image, *place)
+
+    def _decode(self, image: np.ndarray, number: int, first: int, length: int) -> None:
+        file = self.files[number]
+        try:
+            decode_into(image, _bytes(file, first, length))
+        except UnreadableImage as error:
+            where = file if first < 0 else f"{file} at byte {first}"
+            raise UnreadableImage(f"{where}: {error}") from error
 
 
 def _jpegs(files: tuple[str, ...], size: int, place: np.ndarray, threads: int) -> Jpegs:

@@ -12,7 +12,7 @@ LABELLED: tuple[str, ...] = ("bp4d", "bp4dplus", "disfa", "disfaplus", "gft", "e
 UNLABELLED: tuple[str, ...] = ("folder", "voxceleb1", "voxceleb2")
 
 
-def read(dataset: str, root: str | os.PathLike, **options: Any) -> Frames:
+def read(dataset: str, root: str | os.PathLike, /, **options: Any) -> Frames:
     """The frames of a dataset, also of one in which pictures or labels are missing.
 
     Parameters

@@ -2,11 +2,13 @@
 
 On a CPU the time goes into moving bytes, so a face is moved once: from the map of the file (or the decoder's memory)
 straight into its place in the batch, cropped, mirrored and made a float on the way. On another device pixels travel
-as uint8 and are cut there.
+as uint8 and are cut there. Whole batches are made side by side, one per thread, and served in their order: while one
+is trained on, the next ones are read.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -72,7 +74,7 @@ def views(
     seed : int
         Decides orders, parts and mirrors.
     threads : int, optional
-        That fill a batch on a CPU; by default one per CPU of this process.
+        That make batches on a CPU; by default one per CPU of this process.
     batch_size, views, shuffle, device
         As there.
 
@@ -86,14 +88,27 @@ def views(
     generator = torch.Generator().manual_seed(seed)
     on_cpu = torch.device(device).type == "cpu" and data.device.type == "cpu"
     memory, threads = Memory(), cpus() if threads is None else threads
-    with ThreadPoolExecutor(threads, thread_name_prefix="fau-views") as pool:
+
+    def drawn() -> Iterator[tuple[Tensor, Parts]]:
         for indices in positions(data, batch_size=batch_size, views=views, shuffle=shuffle, seed=seed):
-            parts = draw(len(indices), height=height, width=width, size=size, mirror=mirror, generator=generator)
-            if on_cpu:
-                yield _read(data, indices, parts, memory=memory, pool=pool, threads=threads)
-            else:
-                batch = cut(data.raw(indices, device=device), parts)
-                yield batch.with_image(as_floats(batch.image))
+            yield (
+                indices,
+                draw(len(indices), height=height, width=width, size=size, mirror=mirror, generator=generator),
+            )
+
+    if not on_cpu:
+        for indices, parts in drawn():
+            batch = cut(data.raw(indices, device=device), parts)
+            yield batch.with_image(as_floats(batch.image))
+        return
+    with ThreadPoolExecutor(threads, thread_name_prefix="fau-views") as pool:
+        ahead: deque[Future[Batch]] = deque()
+        for indices, parts in drawn():
+            ahead.append(pool.submit(_read, data, indices, parts, memory=memory))
+            if len(ahead) > threads:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
 
 
 def cut(batch: Batch, parts: Parts) -> Batch:
@@ -104,9 +119,7 @@ def cut(batch: Batch, parts: Parts) -> Batch:
     return augment.flip(batch, parts.mirrored.to(device, non_blocking=True))
 
 
-def _read(
-    data: ImageSet, indices: Tensor, parts: Parts, *, memory: Memory, pool: ThreadPoolExecutor, threads: int
-) -> Batch:
+def _read(data: ImageSet, indices: Tensor, parts: Parts, *, memory: Memory) -> Batch:
     known, size, width = data.known(indices), parts.size, data.images.shape[-1]
     if "landmarks" in known:
         known["landmarks"] = augment.flip_landmarks(
@@ -116,20 +129,15 @@ def _read(
         if size != width:
             raise ValueError("cutting faces moves the patches under their grid: serve them whole, then hide patches")
         known["visible"] = augment.flip_patches(known["visible"], parts.mirrored)
-    faces = _faces(data.images, indices.numpy())
     # decoders write the colours of a pixel beside each other; turning that around would cost more than the division
-    last = faces[0].strides[0] < faces[0].strides[2]
-    image = memory.empty((len(faces), 3, size, size), channels_last=last)
-    target, corner, mirrored = image.numpy(), parts.corner.tolist(), parts.mirrored.tolist()
-
-    def fill(share: Iterable[int]) -> None:
-        for j in share:
-            left, top = corner[j]
-            part = faces[j][:, top : top + size, left : left + size]
-            np.copyto(target[j], mirror_bytes(part) if mirrored[j] else part)
-            target[j] /= np.float32(255)  # while it is in the cache
-
-    list(pool.map(fill, [range(k, len(faces), threads) for k in range(threads)]))
+    last = getattr(data.images, "channels_last", False)
+    image = memory.empty((len(indices), 3, size, size), channels_last=last)
+    faces = _faces(data.images, indices.numpy())
+    drawn = zip(image.numpy(), faces, parts.corner.tolist(), parts.mirrored.tolist(), strict=True)
+    for target, face, (left, top), mirrored in drawn:
+        part = face[:, top : top + size, left : left + size]
+        np.copyto(target, mirror_bytes(part) if mirrored else part)
+        target /= np.float32(255)  # while it is in the cache
     return Batch(image=image, **known)
 
 
@@ -141,10 +149,9 @@ def mirror_bytes(part: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(eights[..., ::-1]).byteswap(inplace=True).view(np.uint8)
 
 
-def _faces(images: Any, rows: np.ndarray) -> Sequence[np.ndarray]:
-    """Each face, (3, H, W) uint8, without copying where it is in memory or in a map."""
-    if isinstance(images, Tensor):
-        images = images.numpy()
-    if isinstance(images, np.ndarray):
-        return [images[row] for row in rows]
-    return images.faces(rows) if hasattr(images, "faces") else images[rows]
+def _faces(images: Any, rows: np.ndarray) -> Iterable[np.ndarray]:
+    """Each face, (3, H, W) uint8, one after another; not copied where it is in memory or in a map."""
+    if hasattr(images, "faces"):
+        return images.faces(rows)
+    images = images.numpy() if isinstance(images, Tensor) else images
+    return (images[row] for row in rows)

@@ -27,7 +27,7 @@ def test_any_folder_of_images_is_a_dataset(folder):
 
 
 def test_an_unknown_dataset_or_option_is_refused_with_what_there_is(folder):
-    with pytest.raises(ValueError, match="expected one of bp4d, .* folder"):
+    with pytest.raises(ValueError, match=r"expected one of bp4d, .* folder"):
         readers.read("ck+", folder)
     with pytest.raises(ValueError, match=r"no \['camera'\]; it has \['dataset', 'identity', 'max_pixels'\]"):
         readers.read("folder", folder, camera="left")
