@@ -145,8 +145,7 @@ def mirror_bytes(part: np.ndarray) -> np.ndarray:
     """A face, (3, H, W) uint8, mirrored; eight pixels at a time where rows allow it, which halves the time."""
     if part.strides[2] != 1 or part.shape[2] % 8:
         return part[..., ::-1]
-    eights = np.ascontiguousarray(part).view(np.uint64)
-    return np.ascontiguousarray(eights[..., ::-1]).byteswap(inplace=True).view(np.uint8)
+    return part.view(np.uint64)[..., ::-1].byteswap().view(np.uint8)
 
 
 def _faces(images: Any, rows: np.ndarray) -> Iterable[np.ndarray]:
