@@ -115,7 +115,7 @@ def test_package_imports_without_what_only_the_book_needs():
         "class Refuse:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
         "        if name.split('.')[0] in {'papermill','jupytext','sphinx','myst_nb','seaborn','plotly',"
-        "'duckdb','platformdirs','nbformat','typer','rich'}:\n"
+        "'duckdb','platformdirs','nbformat','typer'}:\n"
         "            raise ImportError(f'{name} is the book\\'s')\n"
         "sys.meta_path.insert(0, Refuse())\n"
         "import fau_utils.faces, fau_utils.data.images, fau_utils.data.synth, fau_utils.methods.baselines\n"
