@@ -167,8 +167,8 @@ def locate(
             labels,
             line=int(list(line)[row]),
             expected=f"a picture of frame {frames[row]} in {wanted}",
-            found=f"none for {int((~there).sum()):,} of {len(frames):,} labels; there is "
-            + ("nothing" if pictures is None else pictures.describe()),
+            found=f"none for {int((~there).sum()):,} of {len(frames):,} labels; "
+            + ("there is nothing" if pictures is None else pictures.describe()),
             hint="extract the archive again, or pass allow_missing=True to keep these labels without a picture",
         )
     return pd.DataFrame(
