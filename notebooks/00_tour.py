@@ -128,14 +128,10 @@ f1 = predictions.interval(metrics.f1_per_au)
 auc = predictions.interval(metrics.auc_per_au)
 scores = predictions.scores()
 for name, score in {"f1": f1, "auc": auc}.items():
-    glue(
-        f"tour_{name}",
-        f"{100 * score.value:.1f} [{100 * score.low:.1f}, {100 * score.high:.1f}]",
-        display=False,
-    )
-always = metrics.f1_per_au(
-    np.ones_like(predictions.prob), predictions.label
-)  # says yes to everything
+    points = (100 * score.value, 100 * score.low, 100 * score.high)
+    glue(f"tour_{name}", "{:.1f} [{:.1f}, {:.1f}]".format(*points), display=False)
+yes = np.ones_like(predictions.prob)  # says yes to everything
+always = metrics.f1_per_au(yes, predictions.label)
 glue("tour_always", f"{100 * always.mean():.1f}", display=False)
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-tour-f1", "caption": "F1 of each action unit on people never seen, with 95 % intervals over people; ticks mark what saying yes to every face would score."}, "image": {"alt": "Bars of F1 for twelve action units with intervals; brow raisers and lip corner pullers score best, lip tighteners worst."}}
@@ -287,7 +283,7 @@ round(f1_points, 1), round(auc_points, 1)
 #
 # ```{exercise} Find the bug
 # :label: ex-unknown
-# Some labels are *not coded* (`nan`). A popular code base writes `label = (label == 1)` before it computes F1. What happens to an
+# Some labels are *not coded* (`nan`). A public code base writes `label = (label == 1)` before it computes F1. What happens to an
 # AU that was never coded for half of the faces? Fix `buggy_f1` so that it agrees with the library.
 # ```
 

@@ -102,8 +102,8 @@ titles = ["at rest"] + [f"{column(n)}\n{AUS[n].name.lower()}" for n in RENDERED]
 plots.sheet(faces.image, columns=6, titles=titles, inches=1.4)
 # %% [markdown]
 # Look at {numref}`fig-au-sheet` in pairs. AU 1 lifts the inner brow and AU 2 the outer; AU 4 draws both down and together.
-# AU 6 and AU 7 both narrow the eye, AU 6 with the cheek and the crow's feet, AU 7 with the lids alone. AU 23 and AU 24 are
-# small even at full strength, and every detector in this book will find them hardest.
+# AU 6 and AU 7 both narrow the eye, AU 6 with the cheek and the crow's feet, AU 7 with the lids alone. AU 14, AU 23 and
+# AU 24 are small even at full strength; expect them to be hard to detect.
 #
 # Now move the face yourself.
 
@@ -292,7 +292,9 @@ pd.DataFrame(
 )
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-together", "caption": "Correlation between the labels of two action units over the training frames (left), and how often each is present (right)."}, "image": {"alt": "A matrix with blocks of correlated action units, and bars of base rates between two and five tenths."}}
-figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.8), width_ratios=[1.15, 1])
+figure, (left, right) = plt.subplots(
+    1, 2, figsize=(9, 3.8), width_ratios=[1.15, 1], layout="constrained"
+)
 shade = left.imshow(
     together.fill_diagonal_(torch.nan), cmap="RdBu_r", vmin=-0.6, vmax=0.6
 )

@@ -180,9 +180,8 @@ if budget == "laptop":
 crowds = {}
 for people in crowd_sizes:
     known = min(people, world.seen.subjects)
-    config = world.with_split(
-        "seen", subjects=min(known, 4)
-    )  # never more than trained on
+    # `seen` may not have more people than `train`, at no moment
+    config = world.with_split("seen", subjects=min(known, 4))
     config = config.with_split("train", subjects=people, frames=frames_in_all // people)
     config = config.with_split("seen", subjects=known, frames=max(2, 800 // known))
     probe = LandmarkMlp(world.aus, seed=seed)
@@ -230,13 +229,12 @@ glue("few", few, display=False)
 glue("many", many, display=False)
 
 # %% [markdown]
-# With {glue:text}`few` people the gap is {glue:text}`gap_few` AUC points, with {glue:text}`many` people {glue:text}`gap_many`. More frames of the same people would
-# not have closed it.
+# With {glue:text}`few` people the gap is {glue:text}`gap_few` AUC points, with {glue:text}`many` people {glue:text}`gap_many`.
 #
 # ## When people differ in what they show
 #
-# In recorded data, people differ in how often they show an AU. We draw the same world again with a base-rate skew of 1.2, the
-# spread of real recordings, and ask the predictor that sees no face.
+# In recorded data, people differ in how often they show an AU. We draw the same world again with a base-rate skew of 1.2
+# ({numref}`fig-skew` shows what that means), and ask the predictor that sees no face.
 #
 # **Declared before the run:** *at skew 1.2 the base rate ranks frames of known people better than chance*; and *a split by frames
 # scores higher than a split by people*, for the landmark perceptron trained on as many frames.
@@ -283,9 +281,10 @@ shown = {
 figure, ax = plt.subplots(figsize=(7, 3))
 for place, p in enumerate(shown.values()):
     draws, value = auc_draws(p)
+    low, high = np.nanquantile(draws, [0.025, 0.975])
     ax.bar(place, value, color=plots.PALETTE[1 if place < 2 else 0])
-    ax.vlines(place, *np.nanquantile(draws, [0.025, 0.975]), color="0.2")
-    ax.text(place, value + 2.5, f"{value:.0f}", ha="center")
+    ax.vlines(place, low, high, color="0.2")
+    ax.text(place, high + 1.5, f"{value:.0f}", ha="center")
 ax.axhline(50, color="0.4", linewidth=1, linestyle="--")
 ax.set_xticks(range(4), shown)
 ax.set(ylabel="AUC, %", ylim=(40, 105))

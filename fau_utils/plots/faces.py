@@ -95,7 +95,7 @@ def sheet(
         figure, axes = plt.subplots(
             lines,
             columns,
-            figsize=(columns * inches, lines * inches * (ratio + room)),
+            figsize=(columns * inches, inches * (lines * ratio + (lines - 1) * room)),
             squeeze=False,
             gridspec_kw={"wspace": 0.04, "hspace": room / ratio, "left": 0, "right": 1, "bottom": 0, "top": 1},
         )
