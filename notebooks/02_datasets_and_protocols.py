@@ -107,7 +107,9 @@ def card(name):
     size += [f"{whole.frames:,} frames"] if whole else []
     lines = [f"<strong>{title}</strong>: {what}", ", ".join(size) or "no count found"]
     lines += [f"AU {' '.join(map(str, known.aus))}", f"labels {states}", terms]
-    lines += [f'<a href="https://{site}">{site.split("/")[0]}</a>']
+    lines += [
+        f'<a style="color:inherit" href="https://{site}">{site.split("/")[0]}</a>'
+    ]
     source = f"counted by {whole.source}" if whole else known.source
     lines += [f"<small>{source}</small>"]
     style = "border:1px solid #8888;border-radius:6px;padding:.6rem;line-height:1.4"
@@ -189,7 +191,7 @@ glue("exit_code", report.exit_code, display=False)
 found.style.format(thousands=",").hide(axis="index")
 
 # %% [markdown]
-# A rehearsal tree of four people differs in every count, as it must; {glue:text}`damaged` files are damaged and the exit
+# A rehearsal tree of four people differs in every count shown, as it must; {glue:text}`damaged` files are damaged and the exit
 # code is {glue:text}`exit_code`. On your copy, a count that differs tells which list you hold: 146,847 frames, JAA-Net's
 # 146,576, or FG-Net's 146,423.
 #
@@ -318,7 +320,7 @@ people = ImageSet.from_frames(
 glue("share_unknown", f"{100 * behind.mean():.0f}", display=False)
 people
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-hands", "caption": "Frames whose lower face nobody could code: their labels of seven action units are 9."}, "image": {"alt": "Sixteen synthetic faces, each with a hand before the lower half."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-hands", "caption": "Frames with a hand before the face. Wherever the hand lies, the seven action units of the lower face are coded 9, as in the rehearsal tree."}, "image": {"alt": "Sixteen synthetic faces, each with a hand over the mouth, the nose or an eye."}}
 some = np.flatnonzero(behind)
 some = some[np.linspace(0, len(some) - 1, 16).astype(int)]
 plots.sheet(torch.from_numpy(np.asarray(faces.images[some])), columns=8, inches=1.05)
