@@ -5,6 +5,7 @@ import os
 # before torch is imported: small tensors gain nothing from threads, and test processes run side by side
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import hypothesis
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,6 +13,10 @@ import torch
 
 from fau_utils.data.images import ImageSet
 from fau_utils.frames import Frames
+
+# a busy machine is no failure: examples are checked for what they say, not for how long they take
+hypothesis.settings.register_profile("fau", deadline=None)
+hypothesis.settings.load_profile("fau")
 
 
 def make_blobs(

@@ -149,7 +149,7 @@ def test_one_image_name_means_two_pictures(tree):
 
 def test_the_wrong_index_base_is_noticed(tree):
     root, _ = tree
-    with pytest.raises(DatasetError, match=r"line 20: expected a picture of frame 20 .* labels; 20 images, numbered 0 to 19"):
+    with pytest.raises(DatasetError, match=r"line 20: expected a picture of frame 20 .*20 images, numbered 0 to 19"):
         disfa.read(root, images="extracted/megraph", naming="libreface")
     with pytest.raises(DatasetError, match=r"line 1: expected a picture of frame 1 .*20 images, numbered 1 to 20"):
         disfa.read(root, images="extracted/libreface", naming="jaa")
