@@ -133,7 +133,7 @@ HTML(f'<div style="{columns_of}">{"".join(map(card, described))}</div>')
 # people in two tasks are enough for a rehearsal.
 
 # %%
-holder = TemporaryDirectory(prefix="fau-book-")  # gone when the notebook ends
+holder = TemporaryDirectory(prefix="fau-book-")
 place = Path(holder.name)
 root = place / "BP4D"
 length = 8 if budget == "smoke" else 16
@@ -234,6 +234,7 @@ plots.sheet(torch.cat(pictures), columns=8, rows=recipes, inches=1.05)
 
 # %%
 lost = Frames.read_parquet(place / "jaa" / "quarantine.parquet").table
+holder.cleanup()  # the rehearsal is over, its folder goes
 lost[["subject", "clip", "frame", "occluded", "reason"]].head(5)
 
 # %% [markdown]
