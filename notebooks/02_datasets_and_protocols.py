@@ -602,7 +602,9 @@ evidence(contrasts).style.hide(axis="index")
 
 # %% [markdown]
 # How far does the first verdict hang on the round? After {glue:text}`agree` of the {glue:text}`rounds` rounds it is the same; the lower end of
-# its interval lies between {glue:text}`least_low` and {glue:text}`most_low` points, where more than 1 is needed.
+# its interval lies between {glue:text}`least_low` and {glue:text}`most_low` points, where more than 1 is needed. The claims
+# and the one point were set before the first run; the number of rounds was raised from four to eight and training put on
+# one thread after it, in which the first verdict had been *cannot tell*. Weigh it accordingly.
 #
 # No licensed data was used, so no published number stands beside these. The size of each effect belongs to these faces and
 # this probe.
