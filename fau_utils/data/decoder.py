@@ -257,6 +257,7 @@ def packets(path: Path) -> Packets:
     if smallest is None:
         container.close()
         return Packets()
+    stated = stream.frames  # asked while the file is open: a closed one answers with whatever lies in its memory
     with container, suppress(av.FFmpegError):  # a broken end: what came before it is still well numbered
         for packet in container.demux(stream):
             if packet.dts is None and packet.size == 0:
@@ -269,7 +270,7 @@ def packets(path: Path) -> Packets:
     order = sorted(stamps)
     if not keys or len(set(stamps)) != len(stamps) or not stamps[0] == keys[0] == order[0]:
         return Packets()
-    if not _complete(order, stream.frames):
+    if not _complete(order, stated):
         return Packets()
     return Packets(tuple(order), tuple(bisect_left(order, key) for key in sorted(keys)))
 
