@@ -17,6 +17,7 @@ from torch import Tensor
 
 from fau_utils import aus as vocabulary
 from fau_utils.batch import Batch
+from fau_utils.data.source import share
 from fau_utils.frames import Frames
 
 _PER_FRAME = ("images", "labels", "subject", "clip", "frame", "intensity", "landmarks", "visible", "domain")
@@ -211,6 +212,22 @@ class ImageSet:
         found["au"] = found.pop("labels")
         return found
 
+    def batches(
+        self,
+        *,
+        batch_size: int,
+        views: int | None = None,
+        shuffle: bool = True,
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+        rank: int = 0,
+        world: int = 1,
+        skip: int = 0,
+    ) -> Iterator[Batch]:
+        """Batches of the set, see :func:`batches`: what makes it a :class:`~fau_utils.data.source.Source`."""
+        options = {"views": views, "shuffle": shuffle, "seed": seed, "rank": rank, "world": world, "skip": skip}
+        return batches(self, batch_size=batch_size, device=device, **options)
+
 
 def as_floats(image: Tensor, *, memory: "Memory | None" = None) -> Tensor:
     """Pixels uint8 as float32 in [0, 1]; into `memory` that is used again, where the pixels are on a CPU."""
@@ -283,6 +300,9 @@ def batches(
     shuffle: bool = True,
     seed: int = 0,
     device: torch.device | str = "cpu",
+    rank: int = 0,
+    world: int = 1,
+    skip: int = 0,
 ) -> Iterator[Batch]:
     """Batches of a set, one after another.
 
@@ -293,7 +313,8 @@ def batches(
     ----------
     data : ImageSet
     batch_size : int
-        Largest batch. Sizes differ by at most one, so that no tiny last batch upsets a batch norm.
+        Largest batch, all processes together. Sizes differ by at most one, so that no tiny last batch upsets a
+        batch norm.
     views : int, optional
         Number of faces to serve in all, exactly; by default each face once.
     shuffle : bool
@@ -302,36 +323,59 @@ def batches(
         Decides all the orders.
     device : torch.device or str
         Where the batches are wanted.
+    rank, world : int
+        This process and the number of processes: each serves its part of the very batches that one process alone
+        would serve, see :func:`fau_utils.data.source.share`.
+    skip : int
+        Number of first batches not to serve; no image of theirs is touched.
 
     Raises
     ------
     ValueError
-        An empty set, or a size that is not positive.
+        An empty set, a size that is not positive, or fewer faces in a batch than processes.
     """
     memory = Memory()
-    for indices in positions(data, batch_size=batch_size, views=views, shuffle=shuffle, seed=seed):
+    chosen = {"views": views, "shuffle": shuffle, "seed": seed, "rank": rank, "world": world, "skip": skip}
+    for indices in positions(data, batch_size=batch_size, **chosen):
         served = data.raw(indices, device=device)
         yield served.with_image(as_floats(served.image, memory=memory))
 
 
 def positions(
-    data: ImageSet, *, batch_size: int, views: int | None = None, shuffle: bool = True, seed: int = 0
+    data: ImageSet,
+    *,
+    batch_size: int,
+    views: int | None = None,
+    shuffle: bool = True,
+    seed: int = 0,
+    rank: int = 0,
+    world: int = 1,
+    skip: int = 0,
 ) -> Iterator[Tensor]:
     """Which faces are in which batch, as :func:`batches` serves them: (B,) int64, on the device of the set."""
     views = len(data) if views is None else views
     if not len(data):
         raise ValueError("expected at least one face, found none; check the selection that made this set")
-    if batch_size < 1 or views < 0:
-        raise ValueError(f"expected a positive batch size and no negative views, found {batch_size} and {views}")
+    if batch_size < 1 or views < 0 or skip < 0:
+        raise ValueError(
+            f"expected a positive batch size and no negative views or skip, found {batch_size}, {views} and {skip}"
+        )
     steps = -(-views // batch_size)
-    ends = [views * (step + 1) // steps for step in range(steps)]
-    waiting, epoch, begin = torch.empty(0, dtype=torch.int64, device=data.device), 0, 0
-    for end in ends:
-        while len(waiting) < end - begin:
-            order = epoch_order(len(data), epoch=epoch, seed=seed) if shuffle else torch.arange(len(data))
-            # once per epoch, so that no step has to wait for the host
-            waiting = torch.cat([waiting, order.to(data.device)])
+    if steps:
+        share(views // steps, rank=rank, world=world)  # the smallest batch
+
+    def order(epoch: int) -> Tensor:
+        found = epoch_order(len(data), epoch=epoch, seed=seed) if shuffle else torch.arange(len(data))
+        return found.to(data.device)  # once per epoch, so that no step has to wait for the host
+
+    begin = views * min(skip, steps) // max(1, steps)
+    epoch, within = divmod(begin, len(data))
+    waiting = order(epoch)[within:]
+    for step in range(skip, steps):
+        count = views * (step + 1) // steps - begin
+        while len(waiting) < count:
             epoch += 1
-        indices, waiting = waiting[: end - begin], waiting[end - begin :]
-        begin = end
-        yield indices
+            waiting = torch.cat([waiting, order(epoch)])
+        served, waiting = waiting[:count], waiting[count:]
+        begin += count
+        yield served[share(count, rank=rank, world=world)]

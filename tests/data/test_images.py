@@ -2,9 +2,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fau_utils.data.augment import flip, random_flip
-from fau_utils.data.images import ImageSet, batches, epoch_order
+from fau_utils.data.images import ImageSet, batches, epoch_order, positions
+from fau_utils.data.source import Source, known_length, share
 from fau_utils.faces.landmarks import FLIP_49
 from fau_utils.frames import Frames
 
@@ -88,6 +91,77 @@ def test_each_epoch_has_a_new_order_that_the_seed_decides():
     assert not torch.equal(orders(1)[0], first)
     # a golden order: a change would silently change every recorded run
     assert epoch_order(10, epoch=1, seed=3).tolist() == [4, 1, 2, 8, 5, 0, 7, 9, 6, 3]
+
+
+@st.composite
+def servings(draw):
+    """Arguments of :func:`positions` with at least one face for each process in every batch."""
+    world = draw(st.integers(1, 5))
+    size = draw(st.integers(world, 12))
+    views = draw(st.integers(0, 60).filter(lambda v: not v or v // -(-v // size) >= world))
+    return {"batch_size": size, "views": views, "seed": draw(st.integers(0, 9)), "shuffle": draw(st.booleans())}, world
+
+
+@given(servings(), st.integers(1, 14))
+def test_processes_together_serve_the_batches_of_one_process_each_face_once(serving, count):
+    options, world = serving
+    data = image_set(count, size=2)
+    ranks = [list(positions(data, **options, rank=rank, world=world)) for rank in range(world)]
+    for whole, *parts in zip(positions(data, **options), *ranks, strict=True):
+        assert torch.equal(torch.cat(parts), whole)
+        sizes = [len(part) for part in parts]
+        assert min(sizes) >= 1
+        assert max(sizes) - min(sizes) <= 1
+
+
+@given(servings(), st.integers(1, 14), st.integers(0, 70))
+def test_skipping_batches_is_the_same_as_dropping_them(serving, count, skip):
+    options, world = serving
+    data = image_set(count, size=2)
+    kept = list(positions(data, **options, rank=world - 1, world=world))[skip:]
+    skipped = list(positions(data, **options, rank=world - 1, world=world, skip=skip))
+    assert len(kept) == len(skipped)
+    assert all(torch.equal(a, b) for a, b in zip(kept, skipped, strict=True))
+
+
+def test_each_epoch_has_a_new_order_on_each_process():
+    data = image_set(24)
+    for rank in range(2):
+        epochs = torch.cat(list(positions(data, batch_size=8, views=72, rank=rank, world=2))).split(12)
+        assert not torch.equal(epochs[0], epochs[1])
+        assert not torch.equal(epochs[1], epochs[2])
+
+
+def test_skipped_batches_touch_no_image():
+    class Watched(np.ndarray):
+        touched = 0
+
+        def __getitem__(self, index):
+            Watched.touched += 1
+            return super().__getitem__(index)
+
+    data = image_set()
+    data = ImageSet(**{**vars(data), "images": data.images.numpy().view(Watched)})
+    served = data.batches(batch_size=2, views=40, skip=17)
+    assert len(list(served)) == 3
+    assert Watched.touched == 3
+
+
+def test_an_image_set_is_a_source_that_knows_its_length():
+    data = image_set()
+    assert isinstance(data, Source)
+    assert known_length(data) == 10
+    mine = data.batches(batch_size=4, views=20, seed=5, rank=1, world=2, skip=2)
+    other = batches(data, batch_size=4, views=20, seed=5)
+    for a, b in zip(mine, list(other)[2:], strict=True):
+        assert torch.equal(who(a), who(b[2:]))
+
+
+def test_a_process_without_a_face_is_refused():
+    with pytest.raises(ValueError, match="a face for each of 4 processes in every batch, found a batch of 2"):
+        next(positions(image_set(), batch_size=3, rank=0, world=4))
+    with pytest.raises(ValueError, match="rank from 0 to 1, found 2"):
+        share(8, rank=2, world=2)
 
 
 def test_without_shuffling_faces_come_in_the_order_of_the_set():
