@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from fau_utils.faces.apart import quiet
 from fau_utils.faces.identity import sample_identity
 from fau_utils.faces.occluders import KINDS
 from fau_utils.faces.patches import (
@@ -160,7 +161,7 @@ def draw_all(
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     # one worker has a thread of its own, too: the caller's float settings are not ours to change
-    pool = ThreadPoolExecutor(max(workers, 1), thread_name_prefix="faces", initializer=_one_thread)
+    pool = ThreadPoolExecutor(max(workers, 1), thread_name_prefix="faces", initializer=quiet)
     try:
         # a window of pieces, not all of them: finished faces wait in memory for their turn
         waiting = []
@@ -173,8 +174,3 @@ def draw_all(
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
         torch.set_num_threads(threads)
-
-
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)  # per thread; exp() of large negatives makes denormals, which are slow

@@ -4,10 +4,11 @@ import hashlib
 
 import numpy as np
 import pytest
+import torch
 
 from fau_utils import cli
 from fau_utils.data import bp4dplus, disfaplus, layouts
-from fau_utils.data.layouts import footage
+from fau_utils.data.layouts import drawing, footage
 
 SEQUENCES = {
     "bp4d": {"subjects": 1, "tasks": 2},
@@ -89,6 +90,33 @@ def test_numbered_pictures_say_which_they_are():
     shot = footage.shot(3, 0, start=4000, length=5, seed=0, res=32)
     images, _ = footage.numbered(shot.from_the("right"))
     assert [footage.number_in(image) for image in images] == [(n, "right") for n in range(4000, 4005)]
+
+
+def stills():
+    return drawing.render([0, 1], [3, 4], drawing.intensities([3, 4], seed=0), seed=0, res=64)
+
+
+def film():
+    return footage.render(footage.shot(0, 0, start=0, length=2, seed=0, res=64))[0]
+
+
+def counting():
+    """How this thread counts: with how many of torch's threads, and whether 1e-40 is 0."""
+    return torch.get_num_threads(), (torch.tensor([1e-40]) * 1).item() == 0
+
+
+@pytest.mark.parametrize(("draw", "owner"), [(stills, drawing), (film, footage)])
+def test_drawing_takes_one_thread_and_no_denormal_number_and_gives_both_back(monkeypatch, draw, owner):
+    inside, sample = [], owner.sample_identity
+    monkeypatch.setattr(owner, "sample_identity", lambda *given: inside.append(counting()) or sample(*given))
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        assert draw().std() > 10
+        assert inside == [(1, True)]
+        assert counting() == (2, False)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def test_the_command_writes_a_layout_that_its_reader_reads(tmp_path, capsys):

@@ -7,6 +7,7 @@ import torch
 
 from fau_utils import aus as vocabulary
 from fau_utils.faces.activity import base_rates, sample_intensity, two_sides
+from fau_utils.faces.apart import apart
 from fau_utils.faces.identity import sample_identity
 from fau_utils.faces.nuisance import sample_nuisance
 from fau_utils.faces.render import FaceRenderer
@@ -39,6 +40,10 @@ def render(person: Sequence[int], frames: Sequence[int], intensity: np.ndarray, 
     -------
     ndarray, (N, res, res, 3) uint8 RGB
     """
+    return apart(_rendered, person, frames, intensity, seed, res)
+
+
+def _rendered(person, frames, intensity, seed, res) -> np.ndarray:
     tag, base = torch.tensor(_STILLS), torch.tensor(seed)
     who = mix(tag, base, torch.as_tensor(np.asarray(person, "int64")))
     when = mix(tag + 1, base, torch.as_tensor(np.asarray(frames, "int64")))

@@ -2,7 +2,6 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,6 +9,7 @@ import torch
 
 from fau_utils import aus as vocabulary
 from fau_utils.faces.activity import PRESENT, base_rates, subject_rates, two_sides
+from fau_utils.faces.apart import apart
 from fau_utils.faces.dynamics import intensity_over_time, nuisance_at, sample_events
 from fau_utils.faces.identity import sample_identity
 from fau_utils.faces.landmarks import INDEX_49
@@ -89,14 +89,7 @@ def _renderer(res: int) -> FaceRenderer:
 
 def render(filmed: Shot) -> tuple[np.ndarray, np.ndarray]:
     """Rendered faces, not aligned; `res` is 64, 112 or 224 px."""
-    # a thread of its own, because how floats are rounded is a setting of the caller's thread and not ours to change
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # small batches: two threads that wait for each other are slower than one
-    try:
-        with ThreadPoolExecutor(1, initializer=torch.set_flush_denormal, initargs=(True,)) as thread:
-            return thread.submit(_rendered, filmed).result()
-    finally:
-        torch.set_num_threads(threads)
+    return apart(_rendered, filmed)
 
 
 def _rendered(filmed: Shot) -> tuple[np.ndarray, np.ndarray]:
