@@ -36,6 +36,8 @@ def manager(work: Path, *, threads: int | None = None) -> AsyncKernelManager:
     """
     environment = {
         "FAU_PROGRESS": "0",  # bars have no place in a page
+        # figures are outputs of cells; a caller without a screen may have set Agg, which shows none
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
         "IPYTHONDIR": str(work / "ipython"),  # a reader's start-up files do not belong in the book
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
         "PYTHONHASHSEED": "0",

@@ -27,6 +27,16 @@ seed: int = 0  # all randomness comes from it
 seed + 1
 """
 FAILING = QUICK.replace("# # Quick", "# # Failing") + "\n# %%\n# a reason\nvalue = seed / 0\n"
+DRAWING = """\
+# %% [markdown]
+# # Drawing
+
+# %%
+import matplotlib.pyplot as plt
+
+plt.plot([1, 2])
+plt.show()
+"""
 SLOW = """\
 # %% [markdown]
 # # Slow
@@ -75,6 +85,15 @@ def _gone(pid, seconds):
             return False
         time.sleep(0.1)
     return True
+
+
+def test_figures_are_shown_whatever_the_caller_draws_with(tmp_path, fau, monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "Agg")  # as on a machine without a screen
+    root = tree.make(tmp_path / "project", _01_drawing=DRAWING)
+    assert fau("book", root, "--no-html")[0] == 0
+    node = json.loads((root / "build" / "executed" / "01_drawing.ipynb").read_text())
+    shown = [kind for cell in node["cells"] for output in cell.get("outputs", []) for kind in output.get("data", {})]
+    assert "image/png" in shown
 
 
 def test_the_built_book_has_no_problems(built):
