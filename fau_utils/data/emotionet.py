@@ -148,9 +148,11 @@ def _paths(root: Path, table: pd.DataFrame) -> list[str | None]:
     files: dict[str, list[str]] = {}
     for folder, folders, names in os.walk(root):
         folders.sort()
+        inside = Path(folder).relative_to(root).as_posix()
+        prefix = "" if inside == "." else f"{inside}/"
         for name in sorted(names):
             if name.lower().endswith(_IMAGES) and not name.startswith("."):
-                files.setdefault(name, []).append((Path(folder) / name).relative_to(root).as_posix())
+                files.setdefault(name, []).append(prefix + name)
     paths, unclear = [], 0
     for urls in table[[c for c in ("url", "original") if c in table]].itertuples(index=False):
         found = [path for url in urls if url for path in files.get(_image_name(url), ())]

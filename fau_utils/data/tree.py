@@ -6,7 +6,7 @@ name. Directory listings sort ``au12`` before ``au2`` and ``10.jpg`` before ``2.
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -102,9 +102,11 @@ def image_numbers(names: Iterable[str], *, folder: str | os.PathLike) -> dict[in
     """
     found: dict[int, str] = {}
     for name in names:
-        if name.startswith(".") or Path(name).suffix.lower() not in IMAGE_SUFFIXES:  # ._7.jpg is macOS litter
+        # strings, not paths: datasets have millions of names, and a path costs more than all the rest
+        stem, dot, suffix = name.rpartition(".")
+        if (dot + suffix).lower() not in IMAGE_SUFFIXES or name.startswith("."):  # ._7.jpg is macOS litter
             continue
-        number = frame_number(name)
+        number = int(stem) if stem.isdecimal() else frame_number(name)
         if number in found:
             raise DatasetError(
                 Path(folder) / name,
@@ -118,22 +120,20 @@ def image_numbers(names: Iterable[str], *, folder: str | os.PathLike) -> dict[in
 
 def subfolders(parent: Path, pattern: str) -> dict[str, Path]:
     """Folders whose whole name matches a regular expression (case does not matter), sorted by name."""
-    if not parent.is_dir():
-        return {}
-    wanted = re.compile(pattern, re.IGNORECASE)
-    return {entry.name: entry for entry in sorted(parent.iterdir()) if entry.is_dir() and wanted.fullmatch(entry.name)}
+    return {name: parent / name for name in _listed(parent, pattern, os.DirEntry.is_dir)}
 
 
 def files(parent: Path, pattern: str) -> dict[str, Path]:
     """Files whose whole name matches a regular expression (case does not matter), sorted by name; no hidden ones."""
+    return {name: parent / name for name in _listed(parent, pattern, os.DirEntry.is_file) if not name.startswith(".")}
+
+
+def _listed(parent: Path, pattern: str, kind: Callable[[os.DirEntry], bool]) -> list[str]:
     if not parent.is_dir():
-        return {}
+        return []
     wanted = re.compile(pattern, re.IGNORECASE)
-    return {
-        entry.name: entry
-        for entry in sorted(parent.iterdir())
-        if wanted.fullmatch(entry.name) and not entry.name.startswith(".") and entry.is_file()
-    }
+    with os.scandir(parent) as entries:  # knows the kind of an entry without asking the disk once more
+        return sorted(entry.name for entry in entries if wanted.fullmatch(entry.name) and kind(entry))
 
 
 def one_folder(parent: Path, pattern: str, *, called: str, required: bool = True) -> Path | None:

@@ -1,11 +1,17 @@
 """Names decide, and every complaint names its file, its line and what to do."""
 
+import os
 import pickle
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fau_utils.data.tree import (
+    IMAGE_SUFFIXES,
     DatasetError,
     au_number,
     existing_root,
@@ -66,6 +72,41 @@ def test_frame_number_has_any_padding(name, number):
 def test_images_are_keyed_by_number_and_litter_is_passed_over():
     names = ["10.jpg", "0002.JPG", "._2.jpg", "Thumbs.db", "3.png"]
     assert image_numbers(names, folder="T1") == {10: "10.jpg", 2: "0002.JPG", 3: "3.png"}
+
+
+def by_paths(names):
+    """The same by ``pathlib``, as it reads best."""
+    kept = [name for name in names if not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES]
+    return {frame_number(name): name for name in kept}
+
+
+NAMES = st.from_regex(r"[.a_ -]{0,3}[0-9]{1,6}[a_]{0,2}\.(jpg|JPEG|png|bmp|txt|)", fullmatch=True)
+
+
+@given(st.lists(NAMES, max_size=8, unique_by=frame_number))
+def test_numbers_are_found_as_by_paths(names):
+    assert image_numbers(names, folder="T1") == by_paths(names)
+
+
+def test_millions_of_names_take_seconds():
+    names = [f"{n:05d}.jpg" for n in range(20_000)]
+    spent = {}
+    for way in (by_paths, lambda names: image_numbers(names, folder="T1")) * 3:
+        begin = time.perf_counter()
+        way(names)
+        spent.setdefault(way is by_paths, []).append(time.perf_counter() - begin)
+    assert min(spent[True]) > 3 * min(spent[False])
+
+
+def test_listing_a_folder_asks_the_disk_for_no_file_of_it(tmp_path, monkeypatch):
+    for n in range(20):
+        (tmp_path / f"{n}.jpg").touch()
+        (tmp_path / f"SN{n:03d}").mkdir()
+    asked = []
+    stat = os.stat
+    monkeypatch.setattr(os, "stat", lambda path, *rest, **options: asked.append(path) or stat(path, *rest, **options))
+    assert len(files(tmp_path, r".*\.jpg")) == len(subfolders(tmp_path, r"SN\d{3}")) == 20
+    assert len(asked) <= 4
 
 
 def test_two_images_of_one_frame_are_refused():
