@@ -3,4 +3,18 @@
 from fau_utils.methods.baselines import BASELINES, BaseRate, CnnDetector, LandmarkMlp, VitDetector
 from fau_utils.methods.contract import Losses, Method, masked_bce
 
-__all__ = ["BASELINES", "BaseRate", "CnnDetector", "LandmarkMlp", "Losses", "Method", "VitDetector", "masked_bce"]
+METHODS: dict[str, type] = {name.replace(" ", "-"): method for name, method in BASELINES.items()}
+"""Everything that ``fau train`` can train, by name. A constructor is given what it asks for by name, of ``aus``,
+``subjects``, ``size``, ``seed`` and ``init``."""
+
+__all__ = [
+    "BASELINES",
+    "METHODS",
+    "BaseRate",
+    "CnnDetector",
+    "LandmarkMlp",
+    "Losses",
+    "Method",
+    "VitDetector",
+    "masked_bce",
+]
