@@ -94,10 +94,12 @@ def check(
 ) -> None:
     """Hold a dataset's folder against published counts. Exit 0: usable, 1: damaged, 2: wrong usage, 3: see --strict."""
     from fau_utils.book.errors import UserError
+    from fau_utils.data import readers
     from fau_utils.data.check import check as examine
+    from fau_utils.data.options import parse
 
-    options = dict(setting.partition("=")[::2] for setting in settings or ())
     try:
+        options = parse(settings or (), readers.options_of(dataset), of=f"the reader of {dataset}")
         report = examine(dataset, folder, strict=strict, **options)
     except ValueError as error:
         raise UserError(str(error)) from None
@@ -133,11 +135,12 @@ def prepare(
     from fau_utils.book.errors import UserError
     from fau_utils.data import readers
     from fau_utils.data.detector import NoDetector
+    from fau_utils.data.options import parse
     from fau_utils.data.pool import WorkerKilled
     from fau_utils.data.prepare import prepare as cut_out
 
-    options = {name: _literal(value) for name, _, value in (setting.partition("=") for setting in settings or ())}
     try:
+        options = parse(settings or (), readers.options_of(dataset), of=f"the reader of {dataset}")
         frames = readers.read(dataset, folder, **options)
         done = cut_out(
             frames, folder, out, crop=crop, size=size, form=form, workers=workers, face_model=face_model
@@ -179,9 +182,11 @@ def export(
     """Write rendered faces in the layout of a dataset, with all its irregularities."""
     from fau_utils.book.errors import UserError
     from fau_utils.data import layouts
+    from fau_utils.data.options import parse
 
-    options = {name: _literal(value) for name, _, value in (setting.partition("=") for setting in settings or ())}
     try:
+        known = {name: kind for name, kind in layouts.options_of(layout).items() if name not in ("seed", "res")}
+        options = parse(settings or (), known, of=f"the layout {layout}")
         frames = layouts.export(layout, out, seed=seed, res=res, **options)
     except ValueError as error:
         raise UserError(str(error)) from None
@@ -233,12 +238,6 @@ def _show(result: object) -> None:
         sys.stdout.write(json.dumps(result, indent=2, allow_nan=False) + "\n")
     else:
         _console().print(result)
-
-
-def _literal(value: str) -> int | str | tuple[str, ...]:
-    if value.isdecimal():
-        return int(value)
-    return tuple(filter(None, value.split(","))) if "," in value else value
 
 
 def _say(message: str, code: int) -> int:

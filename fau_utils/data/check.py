@@ -5,8 +5,6 @@ be read as what it is. Exit codes of the command (:attr:`Report.exit_code`): 0 n
 usage (no such dataset or folder), 3 counts differ or files are missing, and ``strict`` was asked for.
 """
 
-import importlib
-import inspect
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -20,6 +18,8 @@ from fau_utils import aus as vocabulary
 from fau_utils.data import safe
 from fau_utils.data.expected import EXPECTED, Expected
 from fau_utils.data.folds import partition
+from fau_utils.data.options import keywords_of, refuse_unknown
+from fau_utils.data.readers import reader_of
 from fau_utils.data.tree import IMAGE_SUFFIXES, DatasetError
 from fau_utils.data.weights import class_weights, positive_rates
 from fau_utils.frames import Frames
@@ -188,12 +188,9 @@ def check(
         raise ValueError(f"expected one of {sorted(EXPECTED)}, found {dataset!r}")
     if not Path(root).is_dir():
         raise ValueError(f"expected the folder of {dataset}, found no folder at {root}; is the disk mounted?")
-    read = reader or importlib.import_module(f"fau_utils.data.{dataset}").read
-    unknown = sorted(set(options) - set(inspect.signature(read).parameters))
-    if unknown:
-        raise ValueError(
-            f"the reader of {dataset} has no {unknown}; it has {[*inspect.signature(read).parameters][1:]}"
-        )
+    read = reader or reader_of(dataset)
+    taken = [name for name in keywords_of(read) if name != "allow_missing"]  # which is tried both ways
+    refuse_unknown(list(options), taken, of=f"fau check of {dataset}")
     missing: list[Trouble] = []
     damage: list[Trouble] = []
     try:

@@ -1,10 +1,11 @@
 """The readers by name, for commands that are told a dataset's name."""
 
 import importlib
-import inspect
 import os
+from collections.abc import Callable
 from typing import Any
 
+from fau_utils.data import options as typed
 from fau_utils.data import unlabelled, voxceleb
 from fau_utils.frames import Frames
 
@@ -30,29 +31,37 @@ def read(dataset: str, root: str | os.PathLike, /, **options: Any) -> Frames:
     DatasetError
         From the reader.
     """
+    reader = reader_of(dataset)
     if dataset in LABELLED:
-        reader: Any = importlib.import_module(f"fau_utils.data.{dataset}").read
         options = {"allow_missing": True, **options}
     elif dataset == "folder":
-        reader, options = unlabelled.Folder, {"dataset": "folder", **options}
-    elif dataset in UNLABELLED:
-        reader = {"voxceleb1": voxceleb.VoxCeleb1, "voxceleb2": voxceleb.VoxCeleb2}[dataset]
-    else:
-        raise ValueError(f"expected one of {', '.join((*LABELLED, *UNLABELLED))}, found {dataset!r}")
-    known = [name for kind in _signatures(reader) for name in kind]
-    unknown = sorted(set(options) - set(known))
-    if unknown:
-        raise ValueError(f"the reader of {dataset} has no {unknown}; it has {sorted(set(known))}")
+        options = {"dataset": "folder", **options}
+    typed.refuse_unknown(list(options), _allowed(dataset, typed.keywords_of(reader)), of=f"the reader of {dataset}")
     found = reader(root, **options)
     return found if isinstance(found, Frames) else found.frames()
 
 
-def _signatures(reader: Any) -> list[list[str]]:
-    """Names of the options of a function, or of a class and those above it that it passes options on to."""
-    owners = (
-        [c for c in reader.__mro__ if "__init__" in vars(c) and c is not object]
-        if inspect.isclass(reader)
-        else [reader]
-    )
-    skipped = ("self", "root", "options")
-    return [[name for name in inspect.signature(owner).parameters if name not in skipped] for owner in owners]
+def reader_of(dataset: str) -> Callable[..., Any]:
+    """The function or class that reads a dataset.
+
+    Raises
+    ------
+    ValueError
+        No such dataset; the message lists them.
+    """
+    if dataset in LABELLED:
+        return importlib.import_module(f"fau_utils.data.{dataset}").read
+    others = {"folder": unlabelled.Folder, "voxceleb1": voxceleb.VoxCeleb1, "voxceleb2": voxceleb.VoxCeleb2}
+    if dataset not in others:
+        raise ValueError(f"expected one of {', '.join((*LABELLED, *UNLABELLED))}, found {dataset!r}")
+    return others[dataset]
+
+
+def options_of(dataset: str) -> dict[str, Any]:
+    """Options of a dataset's reader that can be typed, each with its type."""
+    return _allowed(dataset, typed.options_of(reader_of(dataset)))
+
+
+def _allowed(dataset: str, known: dict[str, Any]) -> dict[str, Any]:
+    fixed = ("dataset", "identity") if dataset.startswith("voxceleb") else ()  # known from the layout
+    return {name: kind for name, kind in known.items() if name not in fixed}

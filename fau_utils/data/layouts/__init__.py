@@ -3,11 +3,12 @@
 Each module writes one layout with the irregularities of the real one, and returns what its reader has to find.
 """
 
-import inspect
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from fau_utils.data import options as typed
 from fau_utils.data.layouts import affwild2, bp4d, bp4dplus, disfa, disfaplus, emotionet
 from fau_utils.frames import Frames
 
@@ -44,13 +45,26 @@ def export(layout: str, out: str | os.PathLike, **options: object) -> Frames:
     ValueError
         Unknown layout or option (the known ones are listed), or a folder with something in it.
     """
-    if layout not in LAYOUTS:
-        raise ValueError(f"unknown layout {layout!r}; known are {', '.join(LAYOUTS)}")
-    known = list(inspect.signature(LAYOUTS[layout]).parameters)[1:]
-    unknown = sorted(set(options) - set(known))
-    if unknown:
-        raise ValueError(f"the layout {layout} has no option {', '.join(unknown)}; it has {', '.join(known)}")
+    known = typed.keywords_of(_writer(layout))
+    typed.refuse_unknown(list(options), known, of=f"the layout {layout}")
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"{out}: expected a new or empty folder, found something in it; take another name or empty it")
     return LAYOUTS[layout](out, **options)
+
+
+def options_of(layout: str) -> dict[str, Any]:
+    """Options of a layout that can be typed, each with its type.
+
+    Raises
+    ------
+    ValueError
+        Unknown layout.
+    """
+    return typed.options_of(_writer(layout))
+
+
+def _writer(layout: str) -> Callable[..., Frames]:
+    if layout not in LAYOUTS:
+        raise ValueError(f"unknown layout {layout!r}; known are {', '.join(LAYOUTS)}")
+    return LAYOUTS[layout]
