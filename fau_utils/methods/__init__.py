@@ -1,7 +1,7 @@
 """One file per paper, and the baselines."""
 
 from fau_utils.methods.baselines import BASELINES, BaseRate, CnnDetector, LandmarkMlp, VitDetector
-from fau_utils.methods.contract import Losses, Method, masked_bce
+from fau_utils.methods.contract import Learner, Losses, Method, masked_bce
 
 METHODS: dict[str, type] = {name.replace(" ", "-"): method for name, method in BASELINES.items()}
 """Everything that ``fau train`` can train, by name. A constructor is given what it asks for by name, of ``aus``,
@@ -13,6 +13,7 @@ __all__ = [
     "BaseRate",
     "CnnDetector",
     "LandmarkMlp",
+    "Learner",
     "Losses",
     "Method",
     "VitDetector",

@@ -17,7 +17,34 @@ class Losses:
     parts: dict[str, Tensor] = field(default_factory=dict)
 
 
-class Method(nn.Module, ABC):
+class Learner(nn.Module, ABC):
+    """Anything that ``fit`` can train: it says what its loss is and which parameters learn how.
+
+    A pretraining method is a learner and no more; an AU detector is a :class:`Method`.
+    """
+
+    @abstractmethod
+    def loss(self, batch: Batch) -> Losses:
+        """Training loss of a batch; labels that are ``nan`` give no gradient."""
+
+    @abstractmethod
+    def embed(self, batch: Batch) -> Tensor:
+        """The feature that is handed on, (B, D) float32: what an AU head reads and what probes ask about identity."""
+
+    def param_groups(self) -> list[dict]:
+        """Parameter groups for the optimiser; biases, norms and other 1-D parameters decay to nothing by default."""
+        decayed = [p for p in self.parameters() if p.requires_grad and p.ndim > 1]
+        free = [p for p in self.parameters() if p.requires_grad and p.ndim <= 1]
+        return [{"params": decayed}, {"params": free, "weight_decay": 0.0}]
+
+    def prepare(self, images: Tensor) -> None:
+        """Called once by ``fit`` with a sample of the training images, (N, 3, H, W) float32 in [0, 1].
+
+        A learner that normalises by training statistics keeps them in buffers here; the default needs none.
+        """
+
+
+class Method(Learner):
     """A trainable AU detector.
 
     ``predict`` and ``embed`` take a :class:`Batch` rather than an image because some methods read more than
@@ -33,28 +60,8 @@ class Method(nn.Module, ABC):
     aus: tuple[int, ...]
 
     @abstractmethod
-    def loss(self, batch: Batch) -> Losses:
-        """Training loss of a batch; labels that are ``nan`` give no gradient."""
-
-    @abstractmethod
     def predict(self, batch: Batch) -> Tensor:
         """Probability of each AU, (B, A) float32 in [0, 1]."""
-
-    @abstractmethod
-    def embed(self, batch: Batch) -> Tensor:
-        """The feature that the AU head reads, (B, D) float32: what probes ask about identity."""
-
-    def param_groups(self) -> list[dict]:
-        """Parameter groups for the optimiser; biases, norms and other 1-D parameters decay to nothing by default."""
-        decayed = [p for p in self.parameters() if p.requires_grad and p.ndim > 1]
-        free = [p for p in self.parameters() if p.requires_grad and p.ndim <= 1]
-        return [{"params": decayed}, {"params": free, "weight_decay": 0.0}]
-
-    def prepare(self, images: Tensor) -> None:
-        """Called once by ``fit`` with a sample of the training images, (N, 3, H, W) float32 in [0, 1].
-
-        A method that normalises by training statistics keeps them in buffers here; the default needs none.
-        """
 
 
 def masked_bce(logits: Tensor, target: Tensor) -> Tensor:
