@@ -26,6 +26,7 @@ import pandas as pd
 from fau_utils import aus as vocabulary
 from fau_utils.data.tree import (
     DatasetError,
+    MissingPicture,
     existing_root,
     files,
     image_numbers,
@@ -61,7 +62,7 @@ def read(
     aus: Sequence[int] | None = None,
     allow_missing: bool = False,
 ) -> Frames:
-    """Frames that have both an image and a label line.
+    """Frames with a label line and an image.
 
     Parameters
     ----------
@@ -77,8 +78,9 @@ def read(
     aus : sequence of int, optional
         AUs to keep, by default all 12.
     allow_missing : bool
-        Go on without labelled videos that have no image folder (and listed images, in the multi-task form), with a
-        warning in the log.
+        Keep every label line, those without an image with a null ``path``, with a warning in the log. By default a
+        labelled video without an image folder (or a listed image that is not there, in the multi-task form) is an
+        error, and lines for which the video's folder has no image are left out: no face was found in these frames.
 
     Returns
     -------
@@ -108,20 +110,20 @@ def read(
     return Frames(table.drop(columns="video"), scale="occurrence")
 
 
-def video_folders(root: str | os.PathLike) -> dict[str, tuple[Path, ...]]:
+def video_folders(root: str | os.PathLike, *, required: bool = True) -> dict[str, tuple[Path, ...]]:
     """Image folders of every video, both archives together.
 
     Raises
     ------
-    DatasetError
-        When there is no folder named ``cropped_aligned*``.
+    MissingPicture
+        When there is no folder named ``cropped_aligned*`` and it is `required`.
     """
     root = existing_root(root)
     tops = [p for p in _below(root) if _TOP.match(p.name)]
     # an archive unpacked into a folder of its own name: cropped_aligned/cropped_aligned/<video>
     tops = [inner for top in tops for inner in ([p for p in _folders(top) if _TOP.match(p.name)] or [top])]
-    if not tops:
-        raise DatasetError(
+    if not tops and required:
+        raise MissingPicture(
             root,
             expected="image folders named cropped_aligned*",
             found="none",
@@ -162,7 +164,7 @@ def _images(folders: Iterable[Path], root: Path) -> dict[int, str]:
 
 def _read_track(root: Path, *, splits, annotations, aus, allow_missing) -> pd.DataFrame:
     base = _track_folder(root, annotations)
-    folders = video_folders(root)
+    folders = video_folders(root, required=not allow_missing)
     pieces, missing, alone, unlabelled = [], [], 0, 0
     for split in splits:
         listed = files(base / SPLITS[split], r".+\.txt")
@@ -176,20 +178,17 @@ def _read_track(root: Path, *, splits, annotations, aus, allow_missing) -> pd.Da
         for path in listed.values():
             if path.stem not in folders:
                 missing.append(path)
-                continue
             labels = read_labels(path, aus=aus)
-            images = _images(folders[path.stem], root)
-            both = labels.index.intersection(sorted(images))
-            alone += len(labels) - len(both)
-            unlabelled += len(images) - len(both)
-            pieces.append(
-                labels.loc[both]
-                .reset_index(names="frame")
-                .assign(split=split, video=path.stem, path=[images[number] for number in both])
-            )
+            images = _images(folders.get(path.stem, ()), root)
+            shown = labels.index.isin(list(images))
+            alone += int((~shown).sum())
+            unlabelled += len(images) - int(shown.sum())
+            kept = labels if allow_missing else labels[shown]
+            paths = pd.array([images.get(number) for number in kept.index], "string")
+            pieces.append(kept.reset_index(names="frame").assign(split=split, video=path.stem, path=paths))
     if missing:
         message = f"{len(missing)} labelled videos without one: {', '.join(p.stem for p in missing[:5])}"
-        _missing(missing[0], "an image folder for every labelled video", message, allow_missing)
+        _missing(missing[0], "an image folder for every labelled video", message, allow_missing, line=2)
     log.info("Aff-Wild2: %d label lines without an image, %d images without a label line", alone, unlabelled)
     if not sum(map(len, pieces)):
         raise DatasetError(base, expected="images for the label files", found="no match", hint="see the folder names")
@@ -229,7 +228,7 @@ def read_labels(path: str | os.PathLike, *, aus: Sequence[int] = AUS) -> pd.Data
 
 
 def _read_mtl(root: Path, *, splits, annotations, aus, allow_missing) -> pd.DataFrame:
-    folders = video_folders(root)
+    folders = video_folders(root, required=not allow_missing)
     pieces, missing = [], []
     for split in splits:
         path = _mtl_file(root, split, annotations)
@@ -259,7 +258,7 @@ def _read_mtl(root: Path, *, splits, annotations, aus, allow_missing) -> pd.Data
                 missing.append((path, number, row[0]))
             keys.append((video, frame, images[video].get(frame)))
         table = pd.DataFrame(keys, columns=["video", "frame", "path"]).assign(split=split)
-        pieces.append(pd.concat([table, labels], axis=1)[table["path"].notna()])
+        pieces.append(pd.concat([table.astype({"path": "string"}), labels], axis=1))
     if missing:
         path, number, name = missing[0]
         message = f"{len(missing)} listed images that are not on disk, the first is {name}"
@@ -345,7 +344,7 @@ def _coded(path: Path, values: np.ndarray, line: np.ndarray, columns: dict[int, 
 
 
 def _missing(path: Path, expected: str, found: str, allowed: bool, *, line: int | None = None) -> None:
-    hint = "unpack the image archives below the root, or pass allow_missing=True"
+    hint = "unpack the image archives below the root, or pass allow_missing=True to keep labels without a picture"
     if not allowed:
-        raise DatasetError(path, line=line, expected=expected, found=found, hint=hint)
-    log.warning("Aff-Wild2: %s; going on without them", found)
+        raise MissingPicture(path, line=line, expected=expected, found=found, hint=hint)
+    log.warning("Aff-Wild2: %s; the path of these frames is null", found)

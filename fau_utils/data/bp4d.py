@@ -16,7 +16,7 @@ from typing import Literal
 from fau_utils import aus as vocabulary
 from fau_utils.data import aucoding, pictures
 from fau_utils.data.pictures import Pictures
-from fau_utils.data.tree import DatasetError, existing_root, files, subfolders
+from fau_utils.data.tree import DatasetError, MissingPicture, existing_root, files, subfolders
 from fau_utils.frames import Frames, Scale
 
 DATASET = "bp4d"
@@ -115,8 +115,10 @@ def find_pictures(root: Path, *, form: Form | None, required: bool) -> dict[tupl
 
     Raises
     ------
+    MissingPicture
+        When there are none and they are `required`.
     DatasetError
-        When there are none and they are `required`, or a video has a name that means nothing.
+        When a video has a name that means nothing.
     """
     if form not in (None, "images", "video"):
         raise ValueError(f"expected form 'images', 'video' or None, found {form!r}")
@@ -135,7 +137,7 @@ def find_pictures(root: Path, *, form: Form | None, required: bool) -> dict[tupl
             if found:
                 return found
     if required:
-        raise DatasetError(
+        raise MissingPicture(
             root,
             expected="images in BP4D-training/F001/T1/ or videos called BP4D-Spontaneous/2F01_01.avi",
             found="neither" if form is None else f"no {form}",

@@ -15,7 +15,7 @@ from typing import Literal
 from fau_utils import aus as vocabulary
 from fau_utils.data import aucoding, pictures
 from fau_utils.data.pictures import Pictures
-from fau_utils.data.tree import DatasetError, existing_root, files, subfolders
+from fau_utils.data.tree import MissingPicture, existing_root, files, subfolders
 from fau_utils.frames import Frames, Scale
 
 DATASET = "bp4dplus"
@@ -97,8 +97,10 @@ def find_pictures(
 
     Raises
     ------
+    MissingPicture
+        When there are none and they are `required`.
     DatasetError
-        When there are none and they are `required`, or an archive is damaged.
+        When an archive is damaged.
     """
     if form not in (None, "archives", "folders", "video"):
         raise ValueError(f"expected form 'archives', 'folders', 'video' or None, found {form!r}")
@@ -123,7 +125,7 @@ def find_pictures(
             if found:
                 return found
     if required:
-        raise DatasetError(
+        raise MissingPicture(
             root,
             expected="archives 2D+3D/F001.zip, images in F001/T1/, or videos F001_T1.mp4",
             found="none of them" if form is None else f"no {form}",

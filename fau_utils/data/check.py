@@ -7,7 +7,7 @@ usage (no such dataset or folder), 3 counts differ or files are missing, and ``s
 
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +20,7 @@ from fau_utils.data.expected import EXPECTED, Expected
 from fau_utils.data.folds import partition
 from fau_utils.data.options import keywords_of, refuse_unknown
 from fau_utils.data.readers import reader_of
-from fau_utils.data.tree import IMAGE_SUFFIXES, DatasetError
+from fau_utils.data.tree import IMAGE_SUFFIXES, DatasetError, MissingPicture
 from fau_utils.data.weights import class_weights, positive_rates
 from fau_utils.frames import Frames
 
@@ -191,19 +191,18 @@ def check(
     read = reader or reader_of(dataset)
     taken = [name for name in keywords_of(read) if name != "allow_missing"]  # which is tried both ways
     refuse_unknown(list(options), taken, of=f"fau check of {dataset}")
-    missing: list[Trouble] = []
-    damage: list[Trouble] = []
+    complaint: DatasetError | None = None
     try:
         frames = read(root, **options)
     except DatasetError as error:
+        complaint = error
         try:
             frames = read(root, allow_missing=True, **options)
         except DatasetError as worse:
             return Report(dataset, str(root), damage=(_trouble(worse),), strict=strict)
-        missing.append(_trouble(error))
-    damage += _unreadable(frames, Path(root), open_pictures)
     known = EXPECTED[dataset]
-    missing += _without_picture(frames) + _absent_people(frames, known)
+    missing = _lacking(frames, complaint) + _absent_people(frames, known)
+    damage = _unreadable(frames, Path(root), open_pictures)
     findings, lists = compare(frames, known)
     return Report(dataset, str(root), tuple(findings), tuple(lists), tuple(missing), tuple(damage), strict)
 
@@ -290,22 +289,25 @@ def _has_picture(table: pd.DataFrame) -> np.ndarray:
     return there
 
 
-def _without_picture(frames: Frames) -> list[Trouble]:
+def _lacking(frames: Frames, complaint: DatasetError | None) -> list[Trouble]:
+    """What the reader complained of, and labels without a picture; once, when these are the same."""
     table = frames.table
     lacking = table[~_has_picture(table)]
+    told = [] if complaint is None else [_trouble(complaint)]
     if not len(lacking):
-        return []
+        return told
     most = lacking.groupby(["subject", "clip"]).size().sort_values(ascending=False)
     shown = ", ".join(f"{subject}/{clip} {count:,}" for (subject, clip), count in most.head(10).items())
-    return [
-        Trouble(
-            f"{len(most)} sequences",
-            None,
-            f"a picture of each of {len(table):,} labelled frames",
-            f"none of {len(lacking):,}: {shown}{' ...' if len(most) > 10 else ''}",
-            "extract the missing frames, or go on without them (allow_missing=True)",
-        )
-    ]
+    trouble = Trouble(
+        f"{len(most)} sequences",
+        None,
+        f"a picture of each of {len(table):,} labelled frames",
+        f"none of {len(lacking):,}: {shown}{' ...' if len(most) > 10 else ''}",
+        "extract the missing frames, or go on without them (allow_missing=True)",
+    )
+    if isinstance(complaint, MissingPicture):  # it names the place of the first one, and the remedy
+        return [replace(trouble, file=told[0].file, line=told[0].line, hint=told[0].hint)]
+    return [*told, trouble]
 
 
 def _absent_people(frames: Frames, known: Expected) -> list[Trouble]:

@@ -19,6 +19,7 @@ from fau_utils.data import perau, pictures
 from fau_utils.data.disfa import AUS, INTENSITIES
 from fau_utils.data.tree import (
     DatasetError,
+    MissingPicture,
     au_number,
     existing_root,
     files,
@@ -65,7 +66,14 @@ def read(
     root = existing_root(root)
     base = one_folder(root, r"disfa_?plus_?dataset", called="DISFAPlusDataset", required=False) or root
     labels = one_folder(base, "labels", called="Labels")
-    shown = one_folder(base, images, called=images, required=not allow_missing)
+    shown = one_folder(base, images, called=images, required=False)
+    if shown is None and not allow_missing:
+        raise MissingPicture(
+            base,
+            expected=f"a folder {images} of pictures",
+            found=", ".join(subfolders(base, ".*")),
+            hint="extract the pictures there, or pass allow_missing=True for labels only",
+        )
     wanted = AUS if aus is None else tuple(aus)
     parts = []
     for subject, person in subfolders(labels, r"SN\d{3}").items():

@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 
 from fau_utils import aus as vocabulary
-from fau_utils.data.tree import DatasetError
+from fau_utils.data.tree import DatasetError, MissingPicture
 from fau_utils.frames import Frames
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ Part = Literal["manual", "lists"]
 def read(
     root: str | os.PathLike, *, part: Part = "manual", aus: Sequence[int] | None = None, allow_missing: bool = False
 ) -> Frames:
-    """The images of EmotioNet that are on disk, with their labels.
+    """The images of EmotioNet with their labels.
 
     Parameters
     ----------
@@ -61,8 +61,8 @@ def read(
     aus : sequence of int, optional
         AU columns to keep; by default every AU with at least one annotated image.
     allow_missing : bool
-        Go on without the images that are listed and not on disk, with a warning in the log. URLs have rotted since
-        2016; nobody has them all.
+        Keep images that are listed and not on disk (null ``path``), with a warning in the log, instead of raising.
+        URLs have rotted since 2016; nobody has them all.
 
     Returns
     -------
@@ -82,15 +82,15 @@ def read(
         first = table.loc[~found].iloc[0]
         message = f"{(~found).sum()} of {len(table)} listed images are not on disk, the first is {first['url']}"
         if not allow_missing:
-            raise DatasetError(
+            raise MissingPicture(
                 root / first["list"],
                 line=int(first["line"]),
                 expected="every listed image below the root",
                 found=message,
-                hint="put the images below the root, or pass allow_missing=True to go on with those that are there",
+                hint="put the images below the root, or pass allow_missing=True to keep their labels without a picture",
             )
-        log.warning("EmotioNet: %s; going on with %d", message, found.sum())
-    table = _without_twins(table[found])
+        log.warning("EmotioNet: %s; their path is null", message)
+    table = _without_twins(table)
     return Frames(table.drop(columns=["list", "line"]), scale="occurrence")
 
 
@@ -125,7 +125,7 @@ def labels(root: str | os.PathLike, *, part: Part = "manual", aus: Sequence[int]
     paths = pd.array(_paths(root, table), dtype="string")
     names = pd.Series(paths).str.rsplit("/", n=1).str[-1].fillna(table["url"].map(_image_name))
     matches = names.str.rsplit(".", n=1).str[0].str.extract(_NAME.pattern + "$")
-    own = pd.Series(paths).fillna(names)  # a name that is not EmotioNet's: the path is what is unique
+    own = pd.Series(paths).fillna(table["url"])  # a name that is not EmotioNet's: the path, or the URL, is unique
     stems = (matches[0] + "_" + matches[1]).fillna(own)
     keys = pd.DataFrame(
         {
@@ -305,18 +305,19 @@ def _coded(cells: pd.DataFrame, path: Path, lines: Sequence[int]) -> pd.DataFram
 def _without_twins(table: pd.DataFrame) -> pd.DataFrame:
     """An image once. Where its lines contradict each other, its AU is unknown."""
     names = [column for column in table if re.fullmatch(r"AU\d+", column)]
-    twins = table.duplicated("path", keep=False)
+    twins = table.duplicated("subject", keep=False)
     if not twins.any():
         return table
-    groups = table[twins].groupby("path")[names]
-    low, high = groups.transform("min"), groups.transform("max")
+    groups = table[twins].groupby("subject")
+    low, high = groups[names].transform("min"), groups[names].transform("max")
     contradicted = (low != high).fillna(False)
     table = table.copy()
     table.loc[twins, names] = low.mask(contradicted)
-    once = table.drop_duplicates("path")
+    table.loc[twins, "path"] = groups["path"].transform("first")
+    once = table.drop_duplicates("subject")
     log.warning(
         "EmotioNet: %d lines list an image a second time; %d contradicting cells are taken as not annotated",
         len(table) - len(once),
-        int(contradicted.loc[~table.loc[twins].duplicated("path")].to_numpy().sum()),
+        int(contradicted.loc[~table.loc[twins].duplicated("subject")].to_numpy().sum()),
     )
     return once

@@ -17,7 +17,16 @@ import numpy as np
 import pandas as pd
 
 from fau_utils import aus as vocabulary
-from fau_utils.data.tree import DatasetError, existing_root, read_numbers, refuse_outside, refuse_repeated, whole
+from fau_utils.data import pictures
+from fau_utils.data.tree import (
+    DatasetError,
+    MissingPicture,
+    existing_root,
+    read_numbers,
+    refuse_outside,
+    refuse_repeated,
+    whole,
+)
 from fau_utils.frames import Frames
 
 log = logging.getLogger(__name__)
@@ -46,7 +55,8 @@ def read(
     first : int
         Number of a video's first frame in the label files.
     allow_missing : bool
-        Go on without videos: the codes are free to use, the videos need an agreement.
+        Keep labels without a picture (null ``path``) instead of raising: the codes are free to use, the videos need an
+        agreement.
 
     Returns
     -------
@@ -58,27 +68,38 @@ def read(
     ------
     DatasetError
         No label file, no frame column, an AU that the header does not name, an unknown code, a frame that comes
-        twice, or a missing video without `allow_missing`.
+        twice, a video that does not open, or labels without one and without `allow_missing`.
     """
     root = existing_root(root)
     log.warning("GFT: this layout is our reading of what is public; compare it with the wiki at osf.io/7wcyz")
     wanted = AUS if aus is None else tuple(aus)
     labels, videos = _by_person(root)
-    lonely = sorted(set(labels) - set(videos))
-    if lonely and not allow_missing:
-        raise DatasetError(
-            labels[lonely[0]],
-            expected="a video of every person with labels",
-            found=f"none of {len(lonely)} people, the first is {lonely[0]}",
-            hint="put 001A.mp4 and on below the root, or pass allow_missing=True for the labels alone",
-        )
     pieces = []
     for person, path in labels.items():
-        video = videos[person].relative_to(root).as_posix() if person in videos else None
-        pieces.append(_read_person(path, wanted, first).assign(clip=person, group=person[:3], path=video))
+        piece, line = _read_person(path, wanted, first)
+        shown = _shown(piece["index"], person, videos, root)
+        if shown.isna().any() and not allow_missing:
+            lacking = shown.isna().to_numpy()
+            raise MissingPicture(
+                path,
+                line=int(line[lacking.argmax()]),
+                expected=f"a video of {person} with every labelled frame",
+                found="no video" if lacking.all() else f"a shorter one: {lacking.sum():,} of {len(piece):,} labels",
+                hint="put 001A.mp4 and on below the root, or pass allow_missing=True to keep labels without a picture",
+            )
+        pieces.append(piece.assign(clip=person, group=person[:3], path=shown))
     table = pd.concat(pieces, ignore_index=True)
-    table["path"] = table["path"].astype("string")
     return Frames(table.assign(dataset="gft", subject="gft/" + table["clip"]), scale="occurrence")
+
+
+def _shown(index: pd.Series, person: str, videos: dict[str, Path], root: Path) -> pd.Series:
+    """The video of each label, null behind its end."""
+    shown = pd.Series(pd.NA, index=index.index, dtype="string")
+    if person in videos:
+        length = pictures.video(videos[person]).length
+        shown[:] = videos[person].relative_to(root).as_posix()
+        shown[index >= (np.inf if length is None else length)] = pd.NA
+    return shown
 
 
 def _by_person(root: Path) -> tuple[dict[str, Path], dict[str, Path]]:
@@ -105,7 +126,7 @@ def _by_person(root: Path) -> tuple[dict[str, Path], dict[str, Path]]:
     return labels, videos
 
 
-def _read_person(path: Path, wanted: Sequence[int], first: int) -> pd.DataFrame:
+def _read_person(path: Path, wanted: Sequence[int], first: int) -> tuple[pd.DataFrame, np.ndarray]:
     table = read_numbers(path, header=True)
     frame_columns = [place for place, cell in enumerate(table.header) if "frame" in cell.lower()]
     columns = {int(m[1]): place for place, cell in enumerate(table.header) if (m := _AU.fullmatch(cell))}
@@ -134,4 +155,5 @@ def _read_person(path: Path, wanted: Sequence[int], first: int) -> pd.DataFrame:
         meaning = f"0 (absent), 1 (present) or one of {NOT_CODED} (not coded)"
         refuse_outside(values, (0, 1, *NOT_CODED), path=path, line=table.line, what=name, meaning=meaning)
         cells[name] = np.where(np.isin(values, NOT_CODED), np.nan, values)
-    return pd.DataFrame({"frame": frame, "index": frame - first, **cells}).astype(dict.fromkeys(cells, "Int8"))
+    codes = pd.DataFrame({"frame": frame, "index": frame - first, **cells}).astype(dict.fromkeys(cells, "Int8"))
+    return codes, table.line

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fau_utils.data.tree import DatasetError, image_numbers
+from fau_utils.data.tree import DatasetError, MissingPicture, image_numbers
 
 log = logging.getLogger(__name__)
 
@@ -141,7 +141,7 @@ def locate(
 
     Raises
     ------
-    DatasetError
+    MissingPicture
         The first label without a picture, by file and line.
     """
     index = frames - 1
@@ -163,7 +163,7 @@ def locate(
             path[:] = [None if name is None else f"{where}/{name}".removeprefix("./") for name in names]
     if not there.all() and not allow_missing:
         row = int(np.flatnonzero(~there)[0])
-        raise DatasetError(
+        raise MissingPicture(
             labels,
             line=int(list(line)[row]),
             expected=f"a picture of frame {frames[row]} in {wanted}",

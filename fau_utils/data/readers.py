@@ -1,4 +1,14 @@
-"""The readers by name, for commands that are told a dataset's name."""
+"""The readers by name, for commands that are told a dataset's name.
+
+One rule holds for all readers of labelled datasets, whatever is missing on the disk:
+
+- ``allow_missing=False`` (their default): every row has a picture. A label without one is an error
+  (:class:`~fau_utils.data.tree.MissingPicture`) that names its file and line. Aff-Wild2's lines for frames in which the
+  release found no face are no labels of a picture, and are left out.
+- ``allow_missing=True``: every label is a row, with the same key and the same AUs, whichever pictures are there. A row
+  without a picture has a null ``path`` (and ``key``). Nothing is dropped here; :mod:`fau_utils.data.prepare` lists such
+  rows in its quarantine.
+"""
 
 import importlib
 import os

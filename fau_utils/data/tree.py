@@ -38,11 +38,17 @@ class DatasetError(ValueError):
 
     def __reduce__(self):
         # errors cross process borders when clips are prepared in parallel; keyword arguments do not by themselves
-        return _rebuilt, (self.file, self.expected, self.found, self.hint, self.line)
+        return _rebuilt, (type(self), self.file, self.expected, self.found, self.hint, self.line)
 
 
-def _rebuilt(file: Path, expected: str, found: str, hint: str, line: int | None) -> DatasetError:
-    return DatasetError(file, expected=expected, found=found, hint=hint, line=line)
+class MissingPicture(DatasetError):
+    """A label has no picture; with ``allow_missing=True`` readers keep it, with a null path, instead of raising."""
+
+
+def _rebuilt(
+    kind: type[DatasetError], file: Path, expected: str, found: str, hint: str, line: int | None
+) -> DatasetError:
+    return kind(file, expected=expected, found=found, hint=hint, line=line)
 
 
 def au_number(name: str, *, file: str | os.PathLike | None = None, line: int | None = None) -> int:

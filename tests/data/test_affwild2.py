@@ -154,8 +154,23 @@ def test_videos_without_images_stop_the_reading_unless_allowed(tmp_path, caplog)
     with pytest.raises(DatasetError, match=r"1 labelled videos without one: video2.*allow_missing=True") as error:
         read(tmp_path)
     assert error.value.file == path
-    assert read(tmp_path, allow_missing=True).subjects == ("affwild2/video1",)
+    assert read(tmp_path, allow_missing=True).table["path"].isna().tolist() == [False, True]
     assert "video2" in caplog.text
+
+
+def test_frames_without_a_face_are_left_out_or_have_no_path(tmp_path):
+    a_video(tmp_path, "video1", [0, 1, 1], images=[1, 3])
+    assert read(tmp_path).table["frame"].tolist() == [1, 3]
+    every = read(tmp_path, allow_missing=True).table.set_index("frame")
+    assert every["path"].isna().to_dict() == {1: False, 2: True, 3: False}
+    assert every.loc[2, "AU12"] == 1
+
+
+def test_labels_alone_are_read_when_allowed(tmp_path):
+    a_video(tmp_path, "video1", [0, 1], images=[], top="elsewhere")
+    with pytest.raises(DatasetError, match="cropped_aligned"):
+        read(tmp_path)
+    assert read(tmp_path, allow_missing=True).table["path"].isna().all()
 
 
 def test_splits_are_told_apart(tree):

@@ -134,7 +134,7 @@ def test_missing_pictures_are_listed_by_sequence_and_do_not_fail(tmp_path):
         (root / "BP4D-training" / "M001" / "T2" / f"{n:04d}.jpg").unlink()
     report = check("bp4d", root)
     assert any("none of 2: bp4d/M001/T2 2" in trouble.found for trouble in report.missing)
-    assert any("M001" in trouble.file for trouble in report.missing)  # the reader's own complaint
+    assert [t.line for t in report.missing if "picture" in t.expected] == [3]  # once, with the place the reader names
     assert report.lists[0].pictured == 26
     assert report.exit_code == 0
 
@@ -239,6 +239,14 @@ def test_expectations_agree_with_the_readers_lists_of_people_and_aus():
     assert len(bp4d.SUBJECTS) == BP4D.subjects
     assert {f"disfa/{s}" for s in disfa_reader.SUBJECTS} == set(DISFA.per_subject)
     assert dataclasses.asdict(expected.DISFA)["aus"] == disfa_reader.AUS
+
+
+def test_what_is_missing_beside_pictures_is_listed_beside_them(tmp_path):
+    root = tree(tmp_path)
+    (root / "BP4D-training" / "M001" / "T2" / "0006.jpg").unlink()
+    (root / "AUCoding" / "AU_OCC" / "F001_T1.csv").unlink()
+    said = [t.expected for t in check("bp4d", root).missing]
+    assert [text.split(" of ")[0] for text in said] == ["labels", "a picture", "41 people"]
 
 
 @pytest.mark.parametrize("dataset", ["emotionet", "affwild2"])

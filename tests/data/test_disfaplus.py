@@ -83,7 +83,7 @@ def test_people_of_disfa_are_people_of_disfaplus(tree, tmp_path):
 def test_the_aligned_folder_can_be_read_instead(copy):
     (copy / "DISFAPlusDataset/Images").rename(copy / "DISFAPlusDataset/Aligned")
     assert disfaplus.read(copy, images="Aligned").table["path"].iloc[0].startswith("DISFAPlusDataset/Aligned/SN001/")
-    with pytest.raises(DatasetError, match="expected one folder called Images, found Aligned, Labels"):
+    with pytest.raises(DatasetError, match="expected a folder Images of pictures, found Aligned, Labels"):
         disfaplus.read(copy)
 
 

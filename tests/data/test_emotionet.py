@@ -51,7 +51,8 @@ def test_what_was_written_is_read(tree, part):
     expected = truth[part].table.sort_values(KEYS, ignore_index=True)
     found = read.table.sort_values(KEYS, ignore_index=True)
     pd.testing.assert_frame_equal(found[expected.columns], expected, check_dtype=False)
-    assert all((root / path).is_file() for path in read.table["path"])
+    assert read.table["path"].isna().sum() == 2
+    assert all((root / path).is_file() for path in read.table["path"].dropna())
 
 
 def test_rendered_faces_can_be_written(tmp_path):
@@ -136,9 +137,22 @@ def test_missing_images_stop_the_reading_unless_allowed(tree, caplog):
         emotionet.read(root)
     assert (error.value.file.name, error.value.line) == ("emotionet_facs_24600.xlsx", 2)
     with caplog.at_level(logging.WARNING):
-        assert len(emotionet.read(root, allow_missing=True)) == len(truth["manual"]) == 22
+        assert len(emotionet.read(root, allow_missing=True)) == len(truth["manual"]) == 24
     assert "2 of 24" in caplog.text
-    assert len(emotionet.labels(root)) == 24  # the listing itself drops nothing
+
+
+def test_images_that_are_gone_are_told_apart_by_their_urls(tmp_path):
+    a_picture(tmp_path / "a.jpg")
+    lines = [a_line("a.jpg", {1: 1}), a_line("x/b.jpg", {1: 1}), a_line("y/b.jpg", {1: 0}), a_line("x/b.jpg", {2: 0})]
+    a_list(tmp_path, lines)
+    table = emotionet.read(tmp_path, part="lists", aus=[1, 2], allow_missing=True).table
+    assert table["path"].isna().tolist() == [False, True, True]
+    assert table["AU1"].tolist() == [
+        1,
+        1,
+        0,
+    ]  # by their names alone, the two b.jpg would be one that contradicts itself
+    assert table["AU2"].fillna(-1).tolist() == [-1, 0, -1]
 
 
 def test_images_of_one_name_are_told_apart_by_their_folder(tmp_path, caplog):

@@ -2,22 +2,25 @@
 
 import logging
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from fau_utils.data import gft
-from fau_utils.data.tree import DatasetError
+from fau_utils.data.tree import DatasetError, MissingPicture
+from fau_utils.data.video import write
 
 HEADER = "Frame,AU01,AU02,AU4,AU6,AU10,AU12,AU14,AU15,AU23,AU24"
 
 
-def a_person(root, name, rows, *, header=HEADER, video=True):
+def a_person(root, name, rows, *, header=HEADER, video=8):
     path = root / "AU_Occurrence" / f"{name}.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join([header, *rows]) + "\n")
     if video:
         (root / "Videos").mkdir(exist_ok=True)
-        (root / "Videos" / f"{name}.mp4").touch()
+        grey = np.full((16, 16, 3), 120, "uint8")
+        write(root / "Videos" / f"{name}.mp4", [grey] * video, codec="mpeg4")
     return path
 
 
@@ -58,11 +61,28 @@ def test_it_says_that_the_format_is_not_certain(tmp_path, caplog):
 
 
 def test_labels_alone_are_allowed_when_asked_for(tmp_path):
-    path = a_person(tmp_path, "001A", [f"1,{'0,' * 9}1"], video=False)
+    path = a_person(tmp_path, "001A", [f"1,{'0,' * 9}1"], video=0)
     with pytest.raises(DatasetError, match="allow_missing=True") as error:
         gft.read(tmp_path)
     assert error.value.file == path
     assert gft.read(tmp_path, allow_missing=True).table["path"].isna().all()
+
+
+def test_labels_behind_the_end_of_a_video_are_named(tmp_path):
+    path = a_person(
+        tmp_path, "001A", [f"1,{'0,' * 9}{n}" for n in (2, 3, 4)], header=",".join(reversed(HEADER.split(","))), video=2
+    )
+    with pytest.raises(MissingPicture, match=r"a shorter one: 2 of 3 labels") as error:
+        gft.read(tmp_path)
+    assert (error.value.file, error.value.line) == (path, 3)
+    assert gft.read(tmp_path, allow_missing=True).table["path"].isna().tolist() == [False, True, True]
+
+
+def test_a_video_that_is_none_is_named(tmp_path):
+    a_person(tmp_path, "001A", [f"1,{'0,' * 9}1"])
+    (tmp_path / "Videos" / "001A.mp4").write_bytes(b"no video")
+    with pytest.raises(DatasetError, match=r"001A\.mp4: expected a video"):
+        gft.read(tmp_path)
 
 
 @pytest.mark.parametrize(

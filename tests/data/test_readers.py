@@ -1,12 +1,19 @@
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from fau_utils import cli
-from fau_utils.data import readers
+from fau_utils.data import layouts, readers
+from fau_utils.data.check import check
+from fau_utils.data.layouts import footage
+from fau_utils.data.layouts.drawing import plain
 from fau_utils.data.loaders import open_prepared
+from fau_utils.data.tree import MissingPicture
+from fau_utils.data.video import write
 from fau_utils.frames import Frames
 
 
@@ -33,6 +40,53 @@ def test_an_unknown_dataset_or_option_is_refused_with_what_there_is(folder):
         readers.read("folder", folder, camera="left")
     with pytest.raises(ValueError, match=r"disfa has no option kamera; did you mean camera\? it has camera, aus"):
         readers.read("disfa", folder, kamera="left")
+
+
+def gft(root):
+    header = "frame," + ",".join(f"AU{n}" for n in (1, 2, 4, 6, 10, 12, 14, 15, 23, 24))
+    for seat in "AB":
+        rows = "\n".join(f"{frame}{',1' * 10}" for frame in (1, 2))
+        (root / f"001{seat}.csv").write_text(f"{header}\n{rows}\n")
+        write(root / f"001{seat}.mp4", [np.zeros((16, 16, 3), "uint8")] * 2, codec="mpeg4")
+
+
+FILMED = {"frames": 8, "res": 32, "film": footage.numbered}
+TREES = {
+    "bp4d": {**FILMED, "subjects": 1, "tasks": 1, "missing": 0},
+    "bp4dplus": {**FILMED, "subjects": 1, "tasks": 1, "form": "folders"},
+    "disfa": {**FILMED, "subjects": 2},
+    "disfaplus": {**FILMED, "subjects": 1, "trials": 1},
+    "gft": None,
+    "emotionet": {"rotten": 0, "draw": plain},
+    "affwild2": {"draw": plain},
+}
+
+
+@pytest.mark.parametrize("dataset", readers.LABELLED)
+def test_allow_missing_keeps_every_label_whichever_pictures_are_there(tmp_path, dataset):
+    """One rule for all readers: which rows there are does not depend on it, and their pictures are null."""
+    options = TREES[dataset]
+    name = {"bp4dplus": "bp4d+", "disfaplus": "disfa+"}.get(dataset, dataset)
+    gft(tmp_path) if options is None else layouts.export(name, tmp_path, **options)
+    strictly, whole = (readers.read(dataset, tmp_path, allow_missing=keep).table for keep in (False, True))
+    assert strictly["path"].notna().all()
+    lost = strictly["path"].iloc[-1]
+    if dataset == "affwild2":  # a single image that is not there is a frame without a face
+        lost = Path(lost).parent.as_posix()
+        shutil.rmtree(tmp_path / lost)
+    else:
+        (tmp_path / lost).unlink()
+    with pytest.raises(MissingPicture, match="allow_missing=True") as error:
+        readers.read(dataset, tmp_path, allow_missing=False)
+    assert error.value.file.is_file()
+    assert error.value.line
+    after = readers.read(dataset, tmp_path, allow_missing=True).table
+    assert after.drop(columns="path").equals(whole.drop(columns="path"))
+    gone = whole["path"].str.startswith(lost).fillna(False)
+    assert gone.any()
+    assert after["path"].isna().tolist() == (gone | whole["path"].isna()).tolist()
+    report = check(dataset, tmp_path)
+    assert len([trouble for trouble in report.missing if "picture" in trouble.expected]) == 1
 
 
 def test_the_command_prepares_says_what_it_left_out_and_can_be_said_again(folder, tmp_path, capsys):

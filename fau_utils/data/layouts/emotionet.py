@@ -67,7 +67,7 @@ def export(
     else:
         labels = _labels(intensity, CHALLENGE[2017], every=4)
         _write_lists(out / LISTS, names, labels)
-    return _truth(names[rotten:], labels.iloc[rotten:], folder)
+    return _truth(names, labels, [None if place < rotten else f"{folder}/{name}" for place, name in enumerate(names)])
 
 
 def _labels(intensity: np.ndarray, numbers: tuple[int, ...], *, every: int) -> pd.DataFrame:
@@ -106,7 +106,7 @@ def _write_lists(folder: Path, names: list[str], labels: pd.DataFrame) -> None:
     (folder / "dataFile_0002.txt").write_text("\n".join([*lines[half:], lines[-1]]) + "\n")
 
 
-def _truth(names: list[str], labels: pd.DataFrame, folder: str) -> Frames:
+def _truth(names: list[str], labels: pd.DataFrame, paths: list[str | None]) -> Frames:
     stems = pd.Series([Path(name).stem for name in names])
     table = pd.DataFrame(
         {
@@ -114,7 +114,7 @@ def _truth(names: list[str], labels: pd.DataFrame, folder: str) -> Frames:
             "subject": "emotionet/" + stems,
             "clip": stems.str.rsplit("_", n=1).str[0],
             "frame": stems.str.rsplit("_", n=1).str[1].astype("int64"),
-            "path": [f"{folder}/{name}" for name in names],
+            "path": pd.array(paths, "string"),
         }
     )
     return Frames(pd.concat([table, labels.dropna(axis=1, how="all").reset_index(drop=True)], axis=1))
