@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from fau_utils.batch import Batch
 
@@ -75,10 +75,25 @@ def masked_bce(logits: Tensor, target: Tensor) -> Tensor:
     Returns
     -------
     Tensor, ()
-        Mean over coded labels; 0 with a gradient of 0 when none is coded.
+        Mean over coded labels; 0 with a gradient of 0 when none is coded. With several processes, the average of
+        their losses is the mean over the coded labels of all.
     """
     coded = ~target.isnan()
     element = nn.functional.binary_cross_entropy_with_logits(
         logits.float(), torch.where(coded, target, torch.zeros_like(target)), reduction="none"
     )
-    return (element * coded).sum() / coded.sum().clamp(min=1)
+    return (element * coded).sum() / share_of_all(coded.sum())
+
+
+def share_of_all(count: Tensor) -> Tensor:
+    """What a sum over `count` things is divided by to give their mean; at least so much that 0 / 0 is 0.
+
+    With several processes, whose gradients are averaged, the things of *all* count, divided by the number of
+    processes: a mean of each one's own mean would give a label more weight where few are coded. All processes must
+    come here together, as they do in a training step; where no gradient is wanted, each goes its own way.
+    """
+    if not (torch.is_grad_enabled() and distributed.is_available() and distributed.is_initialized()):
+        return count.clamp(min=1)
+    everywhere = count.detach().clone()
+    distributed.all_reduce(everywhere)
+    return everywhere.clamp(min=1) / distributed.get_world_size()
