@@ -24,12 +24,13 @@ from fau_utils.training import Fitted, Predictions
 SCHEMA = 1
 """Version of the layout of a run; a reader refuses what is newer than itself."""
 
-RECORD, PREDICTIONS, METRICS, HISTORY, WEIGHTS = (
+RECORD, PREDICTIONS, METRICS, HISTORY, WEIGHTS, VALIDATION = (
     "run.json",
     "predictions.parquet",
     "metrics.parquet",
     "history.parquet",
     "model.safetensors",
+    "validation.parquet",
 )
 
 
@@ -66,6 +67,7 @@ class Run:
         label: str,
         parameters: Mapping[str, Any],
         predictions: Predictions,
+        validation: Predictions | None = None,
         fitted: Fitted | None = None,
         code: Iterable[str | ModuleType | Path] = (),
         weights: bool = False,
@@ -82,6 +84,8 @@ class Run:
             All that decides the result: method, data, protocol, budget, seed. Dataclasses become dicts.
         predictions : Predictions
             On the test frames. Scores at threshold 0.5 are derived from them.
+        validation : Predictions, optional
+            On the validation frames, by the same weights, for thresholds that are tuned on them.
         fitted : Fitted, optional
             Gives seed, budget, history, seconds, memory and device.
         code : iterable of module, module name or Path
@@ -125,6 +129,8 @@ class Run:
         partial = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=root))
         try:
             predictions.table().to_parquet(partial / PREDICTIONS, index=False)
+            if validation is not None:
+                validation.table().to_parquet(partial / VALIDATION, index=False)
             predictions.scores().to_parquet(partial / METRICS, index=False)
             history = fitted.history if fitted else pd.DataFrame({"step": pd.Series(dtype="int64")})
             history.to_parquet(partial / HISTORY, index=False)
@@ -167,6 +173,11 @@ class Run:
     def predictions(self) -> Predictions:
         """What was predicted, to be scored again under any threshold or protocol."""
         return Predictions.from_table(pd.read_parquet(self.path / PREDICTIONS))
+
+    def validation(self) -> Predictions | None:
+        """What was predicted of the validation people, or None when that was not kept."""
+        path = self.path / VALIDATION
+        return Predictions.from_table(pd.read_parquet(path)) if path.is_file() else None
 
     def metrics(self) -> pd.DataFrame:
         """Scores per AU, see :meth:`Predictions.scores`."""

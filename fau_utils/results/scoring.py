@@ -7,8 +7,11 @@ from typing import Any
 import pandas as pd
 
 from fau_utils.data.conventions import named
+from fau_utils.data.folds import fold_hash
+from fau_utils.data.protocols import Protocol
 from fau_utils.results.run import Run
 from fau_utils.results.score import Score, score
+from fau_utils.training import Predictions
 
 
 def score_runs(paths: Sequence[str | os.PathLike], *, protocol: str, resamples: int = 1000) -> Score:
@@ -32,11 +35,27 @@ def score_runs(paths: Sequence[str | os.PathLike], *, protocol: str, resamples: 
     """
     if not paths:
         raise ValueError("expected at least one run, found none")
-    table = pd.concat([Run.read(path).predictions().table() for path in paths], ignore_index=True)
-    datasets = sorted(table["dataset"].unique())
+    found = [Run.read(path) for path in paths]
+    tests = [run.predictions().table() for run in found]
+    datasets = sorted({name for table in tests for name in table["dataset"]})
     if len(datasets) != 1:
         raise ValueError(f"expected runs on one dataset, found {datasets}; score them one by one")
-    return score(table, named(protocol, dataset=datasets[0]), resamples=resamples)
+    chosen = named(protocol, dataset=datasets[0])
+    held = [run.validation() for run in found]
+    if any(validation is not None for validation in held):
+        tests = [_with_validation(test, kept, chosen) for test, kept in zip(tests, held, strict=True)]
+    return score(pd.concat(tests, ignore_index=True), chosen, resamples=resamples)
+
+
+def _with_validation(test: pd.DataFrame, validation: Predictions | None, protocol: Protocol) -> pd.DataFrame:
+    """Rows of a run that tests one fold, those of its validation people marked as such."""
+    people = set(test["subject"])
+    # a person without frames is missing from the run, not from the protocol
+    fold = next((fold.hash for fold in protocol.folds if people <= set(fold.test)), fold_hash(people))
+    rows = [test.assign(split="test", fold=fold)]
+    if validation is not None:
+        rows.append(validation.table().assign(split="validation", fold=fold))
+    return pd.concat(rows, ignore_index=True)
 
 
 def as_dict(result: Score) -> dict[str, Any]:

@@ -40,6 +40,25 @@ def test_runs_of_all_folds_score_as_their_predictions_do(runs):
     assert not [note for note in result.notes if "folds have predictions" in note]
 
 
+def test_thresholds_are_tuned_on_the_validation_people_that_a_run_kept(runs, tmp_path):
+    first, second = (Run.read(path) for path in runs[:2])
+    # one of the test people has no frames, and the second run tests the people that the first one validates on
+    test = first.predictions().table()
+    test = Predictions.from_table(test[test["subject"] != test["subject"].iloc[0]].reset_index(drop=True))
+    held = second.predictions()
+    flipped = Predictions(frames=held.frames, aus=held.aus, prob=0.5 * held.prob, label=held.label)
+    kept = Run.write(tmp_path, label="kept", parameters={"fold": 0}, predictions=test, validation=flipped)
+    assert Run.read(kept.path).validation().subject.tolist() == held.subject.tolist()
+    assert first.validation() is None
+    result = score_runs([kept.path, runs[1]], protocol="ours", resamples=0)
+    assert any("validation-tuned threshold is left out" in note for note in result.notes)  # not for every fold
+    alone = score_runs([kept.path], protocol="ours", resamples=0)
+    tuned = alone.table[alone.table["rule"] == "validation"]
+    assert not tuned.empty
+    assert not tuned["optimistic"].any()
+    assert set(tuned["fold"]) - {""} == {partition("bp4d-3")[0].hash}
+
+
 def test_the_command_prints_a_table_with_the_flattering_column_marked(runs, capsys):
     words = ["score", *map(str, runs), "--resamples", "20"]
     assert cli.main([*words, "--protocol", "fmae"]) == 0
