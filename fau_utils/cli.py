@@ -123,6 +123,12 @@ def prepare(
     workers: Annotated[
         int | None, typer.Option(help="Processes. Default: one per CPU.", show_default=False, min=1)
     ] = None,
+    retry_quarantined: Annotated[
+        bool,
+        typer.Option(
+            "--retry-quarantined", help="Also try again what an earlier run left out; what is finished is not touched."
+        ),
+    ] = False,
     face_model: Annotated[
         Path | None, typer.Option(help="YuNet model file, for fmae and where landmarks miss.", show_default=False)
     ] = None,
@@ -143,7 +149,8 @@ def prepare(
         options = parse(settings or (), readers.options_of(dataset), of=f"the reader of {dataset}")
         frames = readers.read(dataset, folder, **options)
         done = cut_out(
-            frames, folder, out, crop=crop, size=size, form=form, workers=workers, face_model=face_model
+            frames, folder, out, crop=crop, size=size, form=form, workers=workers, face_model=face_model,
+            retry_quarantined=retry_quarantined,
         )  # fmt: skip
     except (ValueError, NoDetector, WorkerKilled) as error:
         raise UserError(str(error)) from None

@@ -35,11 +35,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fau_utils.data import crops
+from fau_utils.data import crops, prepare_again, prepare_task
 from fau_utils.data.decode import decoder
 from fau_utils.data.detector import FaceDetector, NoDetector
 from fau_utils.data.pool import run_all
-from fau_utils.data.prepare_task import VIDEOS, WORK, Decision, Form, Job, run
+from fau_utils.data.prepare_again import run
+from fau_utils.data.prepare_task import VIDEOS, WORK, Decision, Form, Job
 from fau_utils.data.safe import MAX_PIXELS
 from fau_utils.data.stored import write_text
 from fau_utils.data.tree import existing_root
@@ -101,6 +102,7 @@ def prepare(
     quality: int = 95,
     max_pixels: int = MAX_PIXELS,
     piece: int = PIECE,
+    retry_quarantined: bool = False,
 ) -> Prepared:
     """Cut out the faces of a dataset and write them down.
 
@@ -129,6 +131,10 @@ def prepare(
         Larger pictures are refused by their header.
     piece : int
         Images in a piece of work, and so in a shard.
+    retry_quarantined : bool
+        Try rows again that an earlier run into this folder left out; in `frames` these may have other pictures and
+        landmarks now. Rows that are finished are not read again and keep their bytes, and the folder comes out as if
+        the rows had been as they are now the first time.
 
     Returns
     -------
@@ -167,11 +173,14 @@ def prepare(
         "face_model": None if detector is None else detector.digest,
         "rows": len(frames), "frames": _fingerprint(frames),
     }  # fmt: skip
-    _open_folder(job.out, asked)
+    cuts = pieces(frames, limit=piece)
+    _open_folder(job.out, asked, frames, cuts, retry=retry_quarantined)
+    prepare_task.forget()
     with _alone(job.out):
         before = len(frames)
+        if retry_quarantined:
+            prepare_again.take_up(job, cuts, asked)
         if not (job.out / "manifest.parquet").exists():
-            cuts = pieces(frames, limit=piece)
             before = _work(job, frames, cuts, workers)
             _finish(job, frames, cuts)
     shutil.rmtree(job.out / WORK, ignore_errors=True)
@@ -222,7 +231,7 @@ def _versions() -> dict[str, str]:
     return found | {"av": av.__version__}
 
 
-def _open_folder(out: Path, asked: dict[str, Any]) -> None:
+def _open_folder(out: Path, asked: dict[str, Any], frames: Frames, cuts: list[tuple[int, int]], *, retry: bool) -> None:
     out.mkdir(parents=True, exist_ok=True)
     plan, versions = out / "plan.json", _versions()
     try:
@@ -240,6 +249,13 @@ def _open_folder(out: Path, asked: dict[str, Any]) -> None:
     except ValueError as error:
         raise NotThisFolder(f"{plan} is damaged ({error}); remove the folder and prepare it again") from None
     other = {name: (known.get(name), value) for name, value in asked.items() if known.get(name) != value}
+    if retry and set(other) == {"frames"} and (out / "manifest.parquet").exists():
+        why = prepare_again.differing(out, frames, renamed=_RENAMED, cuts=cuts)
+        if why is not None:
+            raise NotThisFolder(
+                f"{out} is a preparation of another table ({why}); only rows that were left out may have changed"
+            )
+        other = {}
     if other:
         listed = "; ".join(f"{name} {was} there, {now} asked for" for name, (was, now) in other.items())
         raise NotThisFolder(f"{out} is another preparation ({listed}); give another folder, or remove this one")
@@ -295,11 +311,14 @@ def _work(job: Job, frames: Frames, cuts: list[tuple[int, int]], workers: int | 
         if job.part(number).exists():
             before += stop - start
         else:
+            before += prepare_again.finished_rows(job, number)
             todo.append((number, start, stop))
     if todo:
-        job.points.create()
-        if job.form == "array":
-            job.images.create()
+        for array in (job.points, job.images) if job.form == "array" else (job.points,):
+            done = job.out / array.path.name  # of a folder that was finished and is taken up again
+            if done.exists():
+                done.replace(array.path)
+            array.create()
     arguments = ((job, number, start, frames.table.iloc[start:stop]) for number, start, stop in todo)
     with progress(what="preparing", total=len(frames), initial=before, unit="frame") as bar:
         lost = 0
@@ -324,8 +343,8 @@ def _finish(job: Job, frames: Frames, cuts: list[tuple[int, int]]) -> None:
     everything = frames.table.rename(columns=_RENAMED).join(decided)
     everything["crop"], everything["size"] = job.crop, job.size
     if job.form == "tar":
-        number = np.searchsorted([start for start, _ in cuts], everything["row"].to_numpy(), side="right") - 1
-        everything["shard"] = pd.Series([f"shard-{n:06d}.tar" for n in number], dtype="string").where(kept)
+        names = prepare_again.shard_names(cuts, everything["row"])
+        everything["shard"] = pd.Series(names, dtype="string").where(kept)
     else:
         everything = everything.drop(columns=["key", "offset", "bytes"])
     _move(job.points.path, job.out / "landmarks.npy", wanted=_any_marks(job))

@@ -22,6 +22,7 @@ from fau_utils.data.detector import FaceDetector
 from fau_utils.data.safe import MAX_BYTES, MAX_PIXELS, UnreadableImage, inside
 from fau_utils.data.stored import Member, RowFile, write_shard
 from fau_utils.data.tree import DatasetError
+from fau_utils.frames import KEY
 
 VIDEOS: tuple[str, ...] = (".avi", ".mp4", ".mkv", ".mov", ".webm")
 WORK = ".work"
@@ -133,13 +134,14 @@ def run(job: Job, number: int, first: int, table: pd.DataFrame) -> tuple[int, in
         Of :class:`~fau_utils.frames.Frames`.
     """
     decisions = [Decision(first + i) for i in range(len(table))]
-    cut = _cut_out(job, table.reset_index(drop=True), decisions)
+    cut = cut_out(job, table.reset_index(drop=True), decisions)
     if job.form == "array":
         _fill(job, first, cut)
     else:
         _pack(job, number, table, decisions, cut)
     job.points.write(first, np.stack([decision.marks for decision in decisions]))
-    _account(job, number, decisions)
+    # from here on the piece is done
+    account(job, pd.DataFrame([decision.cells() for decision in decisions]), path=job.part(number))
     return len(decisions), sum(bool(decision.reason) for decision in decisions)
 
 
@@ -158,39 +160,42 @@ def _fill(job: Job, first: int, cut: Iterator[tuple[int, np.ndarray]]) -> None:
 
 
 def _pack(job: Job, number: int, table: pd.DataFrame, decisions: list[Decision], cut: Iterator) -> None:
-    labels = [c for c in table if c in ("dataset", "subject", "clip", "frame", "camera") or c.startswith("AU")]
     order: list[int] = []
 
     def samples():
         for i, image in cut:
             order.append(i)
-            cells = table.iloc[i][labels]
-            values = {
-                name: None if pd.isna(cell) else getattr(cell, "item", lambda c=cell: c)()
-                for name, cell in cells.items()
-            }
-            yield f"{decisions[i].row:09d}", encode(image, quality=job.quality), values
+            yield sample(decisions[i].row, encode(image, quality=job.quality), table.iloc[i])
 
     members = write_shard(job.out / f"shard-{number:06d}.tar", samples(), scratch=job.scratch)
     for i, member in zip(order, members, strict=True):
         decisions[i].member = member
 
 
-def _account(job: Job, number: int, decisions: list[Decision]) -> None:
-    table = pd.DataFrame([decision.cells() for decision in decisions])
+def sample(number: int, image: bytes, row: pd.Series) -> tuple[str, bytes, dict[str, Any]]:
+    """A row of the preparation as a sample of a shard: its name, its JPEG file, and its labels."""
+    values = {
+        name: None if pd.isna(cell) else getattr(cell, "item", lambda c=cell: c)()
+        for name, cell in row.items()
+        if name in KEY or name.startswith("AU")
+    }
+    return f"{number:09d}", image, values
+
+
+def account(job: Job, table: pd.DataFrame, *, path: Path) -> None:
+    """Write what became of the rows of a piece, whole or not at all."""
     kinds = {"width": "Int32", "height": "Int32", "offset": "Int64", "bytes": "Int64", "key": "string"}
-    path = job.part(number)
     temporary = job.scratch / f"{path.name}.{os.getpid()}"
     try:
         table.astype(kinds).to_parquet(temporary)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        temporary.replace(path)  # from here on the piece is done
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _cut_out(job: Job, table: pd.DataFrame, decisions: list[Decision]) -> Iterator[tuple[int, np.ndarray]]:
+def cut_out(job: Job, table: pd.DataFrame, decisions: list[Decision]) -> Iterator[tuple[int, np.ndarray]]:
     """Position in the piece and crop, in rising order; what is left out is noted in its decision."""
     chosen = crops.recipe(job.crop)
     for i, image in _pictures(job, table):
@@ -261,6 +266,12 @@ def _track(path: Path) -> tuple[np.ndarray, np.ndarray]:
 @functools.lru_cache(maxsize=1)
 def _detector(model: Path) -> FaceDetector:
     return FaceDetector(model)
+
+
+def forget() -> None:
+    """Close the files that are kept open between pieces, which may be others by now."""
+    for kept in (_track, _zip, _tar):
+        kept.cache_clear()
 
 
 def _pictures(job: Job, table: pd.DataFrame) -> Iterator[tuple[int, np.ndarray | LeftOut]]:

@@ -55,6 +55,8 @@ def picture(data: bytes | str | os.PathLike, *, max_pixels: int = MAX_PIXELS, ma
         raise
     except Image.DecompressionBombError as error:
         raise UnreadableImage(str(error)) from error
+    except Image.UnidentifiedImageError as error:  # whose words hold an address in memory or a path
+        raise UnreadableImage(f"{size:,} bytes that are no image of a known kind ({', '.join(FORMATS)})") from error
     except Exception as error:
         raise UnreadableImage(f"{type(error).__name__}: {error}") from error
 
