@@ -14,6 +14,7 @@ import secrets
 import shutil
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +80,8 @@ def read_arrays(folder: Path, *, fields: Fields | None = None) -> dict[str, np.n
         if found != known["sha256"]:
             raise Damaged(f"{path.name} has checksum {found[:12]}..., expected {known['sha256'][:12]}...")
         arrays[name] = np.load(path, mmap_mode="c", allow_pickle=False)
+    with suppress(OSError):  # a cache that others keep cannot be written
+        os.utime(folder / _META)  # when it was used last
     for name, (shape, kind) in (fields or {}).items():
         if name not in arrays or arrays[name].shape != tuple(shape) or arrays[name].dtype != np.dtype(kind):
             raise Damaged(f"{name} is missing, or is no array of shape {tuple(shape)} and type {kind}")
@@ -213,13 +216,28 @@ def _prefix(folder: Path) -> str:
     return f".{folder.name}.writing"
 
 
-def _remove_orphans(folder: Path) -> None:
-    """Remove what killed writers of this machine left; another machine's processes cannot be seen from here."""
-    for orphan in folder.parent.glob(f"{_prefix(folder)}.{_host()}.*"):
-        number = orphan.name.removeprefix(f"{_prefix(folder)}.{_host()}.").split(".")[0]
+def orphans(parent: Path, *, name: str = "*") -> list[Path]:
+    """What killed writers of this machine left of folders; another machine's processes cannot be seen from here.
+
+    Parameters
+    ----------
+    parent : Path
+    name : str
+        Of the folder they were writing, or a pattern for several.
+    """
+    mark = f".writing.{_host()}."
+    found = []
+    for orphan in parent.glob(f".{name}{mark}*"):
+        number = orphan.name.rpartition(mark)[2].split(".")[0]
         if number.isdigit() and not _alive(int(number)):
-            log.info("removing %s, left by a writer that was killed", orphan)
-            shutil.rmtree(orphan, ignore_errors=True)
+            found.append(orphan)
+    return found
+
+
+def _remove_orphans(folder: Path) -> None:
+    for orphan in orphans(folder.parent, name=folder.name):
+        log.info("removing %s, left by a writer that was killed", orphan)
+        shutil.rmtree(orphan, ignore_errors=True)
 
 
 def _alive(process: int) -> bool:

@@ -19,7 +19,7 @@ from fau_utils.faces.draw import Drawn, draw, draw_all, renderer_for
 from fau_utils.faces.landmarks import INDEX_49
 from fau_utils.faces.patches import patch_grid
 from fau_utils.faces.plan import HIDING, Plan, plan, plan_clips
-from fau_utils.faces.population import POOLS, SynthFaces
+from fau_utils.faces.population import POOLS, SynthFaces, code_version
 from fau_utils.faces.rng import mix, uniform
 from fau_utils.frames import Frames
 from fau_utils.progress import progress
@@ -263,6 +263,8 @@ def _arrays(config, split, rows, *, cache_dir, device, workers) -> Arrays:
                 {
                     "config": asdict(config),
                     "split": split,
+                    "faces": len(rows),
+                    "code": code_version(),
                     "device": device_name(device),
                     "revision": git_revision(),
                 }
