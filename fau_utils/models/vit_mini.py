@@ -17,6 +17,8 @@ import torch
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
+from fau_utils.models.patches import cut
+
 PATCH = 8
 HEAD_WIDTH = 32
 
@@ -126,11 +128,10 @@ class PatchStem(nn.Module):
         self.project = nn.Linear(2 * 2 * 64, dim)
         self.norm = nn.LayerNorm(dim)
 
-    def forward(self, image: Tensor) -> Tensor:
-        count = len(image)
-        patches = image.unfold(2, PATCH, PATCH).unfold(3, PATCH, PATCH)  # (B, 3, gh, gw, 8, 8)
-        patches = patches.permute(0, 2, 3, 1, 4, 5).reshape(-1, 3, PATCH, PATCH)  # (B P, 3, 8, 8)
-        return self.norm(self.project(self.layers(patches).flatten(1))).unflatten(0, (count, -1))
+    def forward(self, image: Tensor, keep: Tensor | None = None) -> Tensor:
+        """All tokens, or only those of the patches kept, (B, K) int64: the others are never looked at."""
+        patches = cut(image, PATCH, keep)  # (B, K, 3, 8, 8)
+        return self.norm(self.project(self.layers(patches.flatten(0, 1)).flatten(1))).unflatten(0, patches.shape[:2])
 
 
 def _step(before: int, width: int, activation: nn.Module) -> tuple[nn.Module, ...]:
