@@ -127,6 +127,66 @@ def centre_crop(batch: Batch, *, size: int) -> Batch:
     return crop(batch, corner.expand(len(batch), 2), size=size)
 
 
+def resized_crop(batch: Batch, box: Tensor, *, size: int) -> Batch:
+    """A rectangle of each face, stretched to a square; bilinear, without averaging where it is made smaller.
+
+    Parameters
+    ----------
+    batch : Batch
+        Pixels as floats; without `visible`.
+    box : Tensor, (B, 4) float32
+        Left, top, width and height px.
+    size : int
+        Side of the result in px.
+    """
+    if batch.visible is not None:
+        raise ValueError("cropping moves the patches under their grid: crop first, then hide patches")
+    height, width = batch.image.shape[-2:]
+    whole = box.new_tensor([width, height])
+    scale = box[:, 2:] / whole
+    shift = (2 * box[:, :2] + box[:, 2:]) / whole - 1
+    theta = torch.cat([torch.diag_embed(scale), shift[..., None]], 2)  # (B, 2, 3)
+    grid = F.affine_grid(theta, [len(batch), batch.image.shape[1], size, size], align_corners=False)
+    cropped = batch.with_image(F.grid_sample(batch.image, grid, padding_mode="border", align_corners=False))
+    if batch.landmarks is not None:
+        # a pixel's centre has whole coordinates
+        cropped.landmarks = (batch.landmarks + 0.5 - box[:, None, :2]) * (size / box[:, None, 2:]) - 0.5
+    return cropped
+
+
+def random_boxes(
+    drawn: Tensor,
+    *,
+    height: int,
+    width: int,
+    area: tuple[float, float] = (0.2, 1),
+    aspect: tuple[float, float] = (3 / 4, 4 / 3),
+) -> Tensor:
+    """Rectangles for :func:`resized_crop`; by default MAE's, which keep at least a fifth of the picture.
+
+    A side that would be longer than the picture's is cut to it; torchvision draws again instead.
+
+    Parameters
+    ----------
+    drawn : Tensor, (B, 4)
+        Uniform in [0, 1): area, ratio of width to height, and place in both directions.
+    height, width : int
+        Of the pictures, px.
+    area, aspect : pair of float
+        Smallest and largest share of the picture, and ratio, the latter even on a logarithmic scale.
+
+    Returns
+    -------
+    Tensor, (B, 4)
+        Left, top, width and height px.
+    """
+    pixels = (area[0] + drawn[:, 0] * (area[1] - area[0])) * height * width
+    low, high = (math.log(a) for a in aspect)
+    ratio = torch.exp(low + drawn[:, 1] * (high - low))
+    wide, tall = (pixels * ratio).sqrt().clamp(max=width), (pixels / ratio).sqrt().clamp(max=height)
+    return torch.stack([drawn[:, 2] * (width - wide), drawn[:, 3] * (height - tall), wide, tall], 1)
+
+
 def affine(batch: Batch, turn: Tensor, scale: Tensor) -> Batch:
     """Turn and enlarge each face about the picture's middle; what comes from outside is black.
 

@@ -281,34 +281,44 @@ class Shards(Source):
 
     def entries(self) -> Iterator[tuple[str, str, str]]:
         for shard in self.shards:
-            for name, key, _ in self._samples(shard, contents=False):
-                yield name, shard.name, key
+            for name, member, _ in self._samples(shard):
+                yield name, shard.name, member.name
 
     def raw(self) -> Iterator[tuple[str, bytes]]:
         for shard in self.shards:
             for name, _, data in self._samples(shard, contents=True):
                 yield name, data
 
-    def _samples(self, shard: Path, *, contents: bool) -> Iterator[tuple[str, str, bytes]]:
+    def places(self, shard: Path) -> Iterator[tuple[str, int, int]]:
+        """Where each image of a shard lies: its name, its first byte and how many they are.
+
+        Only headers are read, so the shard has to be a plain tar, not a compressed one.
+        """
+        for name, member, _ in self._samples(shard, mode="r:"):
+            yield name, member.offset_data, member.size
+
+    def _samples(
+        self, shard: Path, *, mode: str = "r|*", contents: bool = False
+    ) -> Iterator[tuple[str, tarfile.TarInfo, bytes]]:
         seen: set[str] = set()
         try:
-            with tarfile.open(shard, "r|*") as archive:
+            with tarfile.open(shard, mode) as archive:
                 for sample, members in groupby(self._members(archive, shard), key=lambda m: _sample(m.name)):
                     served = False
                     for member in members:  # a stream: a member's bytes are gone when the next one comes
                         if served or PurePosixPath(member.name).suffix.lower() not in IMAGE_SUFFIXES:
                             continue
-                        name = f"{shard.stem}/{sample}"
                         if sample in seen:
                             self._note(f"{shard.name}/{member.name}", "a sample of this name came before in the shard")
                             continue
                         served = True
                         seen.add(sample)
-                        yield name, member.name, archive.extractfile(member).read() if contents else b""
+                        data = archive.extractfile(member).read() if contents else b""
+                        yield f"{shard.stem}/{sample}", member, data
         except (tarfile.TarError, EOFError, OSError) as error:
             raise DatasetError(
                 shard,
-                expected="a whole tar archive",
+                expected="a whole tar archive" if mode == "r|*" else "a whole tar archive, not compressed",
                 found=f"{error}, after {len(seen)} images",
                 hint="the shard is cut or damaged: copy it again, or leave it out of the pattern",
             ) from error

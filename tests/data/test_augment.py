@@ -136,3 +136,30 @@ def test_on_a_gpu_nothing_waits_for_the_host_and_flips_and_parts_are_the_same():
     here = augment.flip(augment.crop(batch, corner, size=20), flipped)
     assert torch.equal(mirrored.image.cpu(), here.image)
     torch.testing.assert_close(mirrored.landmarks.cpu(), here.landmarks)
+
+
+def test_a_resized_crop_shows_its_rectangle_and_moves_landmarks_with_it(blobs):
+    batch = blobs(1, 3, size=32).batch(torch.arange(3))
+    batch.visible = None
+    whole = torch.tensor([[0.0, 0, 32, 32]]).expand(3, 4)
+    same = augment.resized_crop(batch, whole, size=32)
+    torch.testing.assert_close(same.image, batch.image, atol=1e-4, rtol=0)
+    torch.testing.assert_close(same.landmarks, batch.landmarks)
+    quarter = augment.resized_crop(batch, torch.tensor([[8.0, 4, 16, 16]]).expand(3, 4), size=16)
+    torch.testing.assert_close(quarter.image, batch.image[:, :, 4:20, 8:24], atol=1e-4, rtol=0)
+    torch.testing.assert_close(quarter.landmarks, batch.landmarks - torch.tensor([8.0, 4]))
+    twice = augment.resized_crop(batch, torch.tensor([[8.0, 4, 16, 16]]).expand(3, 4), size=32)
+    expected = torch.nn.functional.interpolate(batch.image[:, :, 4:20, 8:24], size=32, mode="bilinear")
+    torch.testing.assert_close(twice.image[..., 1:-1, 1:-1], expected[..., 1:-1, 1:-1], atol=1e-4, rtol=0)
+
+
+def test_random_boxes_lie_in_the_picture_with_the_asked_areas():
+    boxes = augment.random_boxes(torch.rand(500, 4, generator=torch.Generator().manual_seed(0)), height=40, width=60)
+    left, top, wide, tall = boxes.unbind(1)
+    assert (boxes >= 0).all()
+    assert (left + wide <= 60 + 1e-3).all()
+    assert (top + tall <= 40 + 1e-3).all()
+    area = wide * tall / 2400
+    assert area.min() > 0.15
+    assert area.max() <= 1
+    assert (wide / tall).min() < 0.9 < 1.2 < (wide / tall).max()
