@@ -33,13 +33,17 @@ def test_an_unknown_chapter_is_refused_with_the_nearest_name(found):
         ("# %%\n1\n", "no title"),
         ("# ---\n# jupyter:\n#   fau:\n#     minuts: 3\n# ---\n# %% [markdown]\n# # T\n", "unknown key 'minuts'"),
         ("# ---\n# jupyter: [\n# ---\n# %% [markdown]\n# # T\n", "not YAML"),
+        # a header is data: what would run a command as it is read is refused
+        ("# ---\n# jupyter: !!python/object/apply:os.mkdir [ran]\n# ---\n# %% [markdown]\n# # T\n", "not YAML"),
     ],
 )
-def test_a_chapter_that_does_not_say_what_it_is_is_refused(tmp_path, text, said):
+def test_a_chapter_that_does_not_say_what_it_is_is_refused(tmp_path, monkeypatch, text, said):
+    monkeypatch.chdir(tmp_path)
     path = tmp_path / "05_x.py"
     path.write_text(text)
     with pytest.raises(UserError, match=said):
         chapters.read(path)
+    assert not (tmp_path / "ran").exists()
 
 
 def test_a_file_without_a_number_is_refused(tmp_path):

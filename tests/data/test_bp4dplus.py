@@ -147,6 +147,9 @@ def test_code_9_is_unknown(trees):
     raw = pd.read_csv(_occ(root, "M058_T1"))
     table = bp4dplus.read(root).table.query("subject == 'bp4dplus/M058' and clip == 'T1'")
     assert (raw["12"] == 9).sum() == 3
+    naive = raw["12"].to_numpy().copy()
+    naive[np.where(naive != 0) and np.where(naive != 1)] = 0  # as in rPPG-Toolbox: unknown becomes absent
+    assert (naive[raw["12"] == 9] == 0).all()
     assert table["AU12"].isna().tolist() == (raw["12"] == 9).tolist()
 
 

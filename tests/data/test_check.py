@@ -9,12 +9,14 @@ import pytest
 from PIL import Image
 
 from fau_utils import cli
-from fau_utils.data import bp4d, expected
+from fau_utils.data import bp4d, expected, layouts
 from fau_utils.data.check import check, compare
 from fau_utils.data.expected import BP4D, DISFA, EXPECTED, FrameList
 from fau_utils.data.folds import partition
+from fau_utils.data.layouts import footage
 from fau_utils.data.layouts.drawing import plain
 from fau_utils.data.tree import DatasetError
+from fau_utils.data.video import write
 from fau_utils.frames import Frames
 
 
@@ -247,6 +249,50 @@ def test_what_is_missing_beside_pictures_is_listed_beside_them(tmp_path):
     (root / "AUCoding" / "AU_OCC" / "F001_T1.csv").unlink()
     said = [t.expected for t in check("bp4d", root).missing]
     assert [text.split(" of ")[0] for text in said] == ["labels", "a picture", "41 people"]
+
+
+def gft(root):
+    header = "frame," + ",".join(f"AU{n}" for n in EXPECTED["gft"].aus)
+    (root / "001A.csv").write_text("\n".join([header, *(f"{n}{',0' * 10}" for n in (1, 2, 3))]) + "\n")
+    write(root / "001A.mp4", [np.zeros((16, 16, 3), "uint8")] * 3, codec="mpeg4")
+
+
+SMALL = {"subjects": 1, "frames": 8, "res": 32, "film": footage.numbered}
+WRONG = {  # dataset: layout, its options, the reader's, and a label file, its separator, and a place that becomes "7"
+    "bp4d": ("bp4d", {**SMALL, "tasks": 1}, {}, "AUCoding/AU_OCC/F001_T1.csv", ",", 12),
+    "bp4dplus": ("bp4d+", {**SMALL, "tasks": 1}, {}, "AUCoding/AU_OCC/F001_T1.csv", ",", 10),
+    "disfa": ("disfa", SMALL, {}, "ActionUnit_Labels/SN001/SN001_au12.txt", ",", 1),
+    "disfaplus": ("disfa+", {**SMALL, "trials": 1}, {}, "DISFAPlusDataset/Labels/*/*/AU12.txt", None, 1),
+    "gft": (None, {}, {}, "001A.csv", ",", 6),
+    "emotionet": (
+        "emotionet",
+        {"part": "lists", "draw": plain},
+        {"part": "lists"},
+        "*_aws/dataFile_0001.txt",
+        "\t",
+        13,
+    ),
+    "affwild2": ("affwild2", {"draw": plain}, {}, "*/AU_Detection_Challenge/Train_Set/video1.txt", ",", 6),
+}
+
+
+@pytest.mark.parametrize("dataset", EXPECTED)
+def test_a_wrong_file_in_a_tree_is_named_with_line_and_what_was_expected(tmp_path, capsys, dataset):
+    layout, options, asked, pattern, separator, place = WRONG[dataset]
+    gft(tmp_path) if layout is None else layouts.export(layout, tmp_path, **options)
+    (path,) = tmp_path.glob(pattern)
+    lines = path.read_text().splitlines()
+    cells = lines[3].split(separator)
+    cells[place] = "7"
+    path.write_text("\n".join([*lines[:3], (separator or " ").join(cells), *lines[4:]]) + "\n")
+    words = [word for name, value in asked.items() for word in ("--set", f"{name}={value}")]
+    assert cli.main(["check", dataset, str(tmp_path), "--json", *words]) == 1
+    (damage,) = json.loads(capsys.readouterr().out)["damage"]
+    assert (damage["file"], damage["line"]) == (str(path), 4)
+    assert damage["found"].removeprefix("'").startswith("7")
+    assert "0" in damage["expected"]
+    assert "AU12" in damage["expected"] + damage["found"]
+    assert damage["hint"]
 
 
 @pytest.mark.parametrize("dataset", ["emotionet", "affwild2"])

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from fau_utils import aus
-from fau_utils.data import disfa, disfaplus, folds
+from fau_utils.data import disfa, disfaplus, folds, protocols
+from fau_utils.data.conventions import ours
 from fau_utils.data.layouts import disfa as disfa_layout
 from fau_utils.data.layouts import disfaplus as layout
 from fau_utils.data.layouts import footage
@@ -69,6 +70,15 @@ def test_listed_files_are_not_sorted_aus(tree):
     listed = [au_number(p.name) for p in sorted(_labels(root).parent.glob("*.txt"))]
     assert listed != sorted(listed)
     assert disfaplus.read(root).aus == tuple(sorted(listed)) == disfa.AUS
+
+
+def test_positive_means_two_or_more_as_in_disfa(tree):
+    frames = disfaplus.read(tree[0])
+    raw = frames.intensity([12])
+    assert (raw == 1).any()
+    found = protocols.labels(frames, ours("disfaplus", aus=(12,)))
+    assert (found == (raw >= 2)).all()
+    assert (found != (raw > 0)).any()  # naive: any trace is a positive
 
 
 def test_people_of_disfa_are_people_of_disfaplus(tree, tmp_path):

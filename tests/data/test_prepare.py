@@ -499,6 +499,32 @@ def test_what_is_missing_for_a_crop_is_said_before_anything_is_done(source, tmp_
 # --- from end to end
 
 
+def test_the_manifest_says_which_camera_and_which_numbers_pictures_have(tmp_path):
+    """Image 7 of one code base is image 8 of another; without these columns nobody could tell later."""
+    from fau_utils.data import disfa
+    from fau_utils.data.layouts import disfa as disfa_layout
+    from fau_utils.data.layouts import footage
+
+    disfa_layout.export(
+        tmp_path / "disfa", subjects=1, frames=8, res=32, extracted=("jaa",), landmarks=False, film=footage.numbered
+    )
+    filmed = disfa.read(tmp_path / "disfa", camera="both")
+    prepare(filmed, tmp_path / "disfa", tmp_path / "filmed", crop="none", size=32, workers=1)
+    table = Frames.read_parquet(tmp_path / "filmed" / "manifest.parquet").table
+    assert table["camera"].tolist() == ["left"] * 8 + ["right"] * 8
+    assert table["naming"].unique().tolist() == ["video"]
+    assert (table["frame"] - table["index"] == 1).all()
+    images = np.load(tmp_path / "filmed" / "images.npy").transpose(0, 2, 3, 1)
+    shown = [footage.number_in(image) for image in images[table["row"]]]
+    assert shown == [(index, camera) for index, camera in zip(table["index"], table["camera"], strict=True)]
+    stills = disfa.read(tmp_path / "disfa", images="extracted/jaa", naming="jaa")
+    prepare(stills, tmp_path / "disfa", tmp_path / "stills", crop="none", size=32, workers=1)
+    table = Frames.read_parquet(tmp_path / "stills" / "manifest.parquet").table
+    assert set(table["naming"]) == {"jaa"}
+    assert table["source_path"].iloc[7] == "extracted/jaa/SN001/7.jpg"
+    assert (table["frame"].iloc[7], table["camera"].iloc[7]) == (8, "left")
+
+
 def test_a_rendered_bp4d_tree_is_read_prepared_and_complete(tmp_path):
     truth = layout.export(tmp_path / "bp4d", subjects=("F001",), tasks=("T1",), frames=8, res=64)
     frames = bp4d.read(tmp_path / "bp4d", allow_missing=True)

@@ -37,6 +37,17 @@ def test_a_fold_is_known_by_its_people_in_any_order():
     assert folds.which_published(people[1:]) is None
 
 
+@pytest.mark.parametrize("partition", ["bp4d-3", "disfa-3"])
+def test_one_fold_number_means_different_people_in_different_code(partition):
+    tested = {}
+    for fold in folds.partition(partition):
+        for code in ("megraph", "fmae"):
+            tested[code, fold.called[code]] = set(fold.subjects)
+    # naive: train on what one calls fold 1 and test on what the other calls fold 1
+    assert not tested["megraph", "fold1"] & tested["fmae", "fold1"]
+    assert tested["megraph", "fold2"] == tested["fmae", "fold2"]  # so that a check of one fold does not show it
+
+
 def test_fold_hashes_of_the_published_lists_do_not_change():
     assert {fold.part: fold.hash for fold in folds.partition("bp4d-3")} == {
         "P1": "97c2531e8299",
