@@ -13,7 +13,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fau_utils.batch import Batch
+from fau_utils.faces import rng
 from fau_utils.faces.landmarks import FLIP_49
+
+_FLIP = 0x466C6970
+"""Says what the random numbers are for."""
 
 
 def flip(batch: Batch, flipped: Tensor) -> Batch:
@@ -66,6 +70,15 @@ def random_flip(batch: Batch, *, generator: torch.Generator) -> Batch:
     `generator` lives on the device of the batch.
     """
     return flip(batch, torch.rand(len(batch), generator=generator, device=batch.image.device) < 0.5)
+
+
+def seeded_flip(batch: Batch, *, seed: int, step: int) -> Batch:
+    """Mirror each face with probability one half, decided by seed, step, and which frame of which clip it is.
+
+    So the same faces are mirrored however many processes share a step, and after any interruption.
+    """
+    drawn = rng.uniform(rng.mix(batch.clip, batch.frame, seed, step), _FLIP, 1)  # (B, 1)
+    return flip(batch, drawn[:, 0] < 0.5)
 
 
 def crop(batch: Batch, corner: Tensor, *, size: int) -> Batch:

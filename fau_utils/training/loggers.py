@@ -184,6 +184,12 @@ class Loggers:
     def __init__(self, loggers: Iterable[Logger] = (), *, rank: int = 0):
         self._loggers = list(loggers) if rank == 0 else []
 
+    def __enter__(self) -> "Loggers":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
     def start(self, parameters: Mapping[str, Any]) -> None:
         for logger in self._loggers:
             logger.start(parameters)

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fau_utils.data.augment import flip, random_flip
+from fau_utils.data.augment import flip, random_flip, seeded_flip
 from fau_utils.data.images import ImageSet, batches, epoch_order, positions
 from fau_utils.data.source import Source, known_length, share
 from fau_utils.faces.landmarks import FLIP_49
@@ -237,6 +237,20 @@ def test_random_flip_decides_for_each_face_and_repeats_with_its_generator():
     assert 30 < flips(0).sum() < 70
     assert torch.equal(flips(0), flips(0))
     assert not torch.equal(flips(0), flips(1))
+
+
+def test_seeded_flips_are_the_same_in_any_part_of_a_batch_and_new_at_each_step():
+    batch = image_set(100).batch(torch.arange(100))
+
+    def flips(part, **where):
+        out = seeded_flip(part, **{"seed": 0, "step": 0, **where})
+        return (out.image != part.image).flatten(1).any(1)
+
+    whole = flips(batch)
+    assert 30 < whole.sum() < 70
+    assert torch.equal(torch.cat([flips(batch[:37]), flips(batch[37:])]), whole)
+    for other in ({"step": 1}, {"seed": 1}):
+        assert 25 < (flips(batch, **other) != whole).sum() < 75
 
 
 @pytest.mark.gpu

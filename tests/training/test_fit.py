@@ -263,6 +263,33 @@ def test_scores_per_au_count_what_is_known(blobs):
     assert interval.value == pytest.approx(scores["auc"].mean())
 
 
+def test_mixed_precision_reaches_the_network_on_a_single_device(blobs):
+    train = blobs(2, 8, size=32)
+    method, seen = Probe(train.aus), set()
+    method.linear.register_forward_hook(lambda module, given, made: seen.add(made.dtype))
+    run(method, train, precision="bf16-mixed")
+    assert seen == {torch.bfloat16}
+
+
+@pytest.mark.parametrize("choose", ["val_auc", "val_loss"])
+def test_the_weights_that_validation_liked_best_are_kept(blobs, choose):
+    train, val = blobs(4, 8, size=32), blobs(3, 8, size=32, seed=1, first=50)
+    budget = Budget("tiny", views=200, batch_size=16, eval_every=16, lr=0.3)
+    fitted = run(Probe(train.aus), train, budget=budget, val=val, choose=choose)
+    looks = fitted.history[choose].dropna()
+    best = looks.min() if choose == "val_loss" else looks.max()
+    assert looks.iloc[-1] != best  # else this shows nothing
+    again = run(fitted.method, train, budget=budget.replace(lr=0.0, views=16), val=val, choose=choose)
+    assert again.history[choose].iloc[-1] == pytest.approx(best, abs=1e-6)
+
+
+def test_choosing_needs_faces_to_choose_by_and_a_known_rule(blobs):
+    train = blobs(2, 8, size=32)
+    for options in ({"choose": "val_f1"}, {"choose": "test_f1", "val": train}):
+        with pytest.raises(ValueError, match="val_f1, val_auc, val_loss, with validation faces"):
+            run(Probe(train.aus), train, **options)
+
+
 def test_nothing_is_printed_but_the_bar(blobs, capfd, monkeypatch):
     monkeypatch.setenv("FAU_PROGRESS", "1")
     train = blobs(2, 8, size=32)
