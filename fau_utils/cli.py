@@ -112,7 +112,7 @@ def prepare(
     dataset: Annotated[
         str,
         typer.Argument(
-            help="bp4d, bp4dplus, disfa, disfaplus, gft, emotionet, affwild2, voxceleb1, voxceleb2, or folder."
+            help="bp4d, bp4dplus, disfa, disfaplus, gft, emotionet, affwild2, voxceleb1, voxceleb2, folder, lmdb, tar."
         ),
     ],
     folder: Annotated[Path, typer.Argument(help="Where it is.", metavar="ROOT")],

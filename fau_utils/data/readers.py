@@ -17,10 +17,26 @@ from typing import Any
 
 from fau_utils.data import options as typed
 from fau_utils.data import unlabelled, voxceleb
+from fau_utils.data.tree import existing_root
 from fau_utils.frames import Frames
 
 LABELLED: tuple[str, ...] = ("bp4d", "bp4dplus", "disfa", "disfaplus", "gft", "emotionet", "affwild2")
-UNLABELLED: tuple[str, ...] = ("folder", "voxceleb1", "voxceleb2")
+UNLABELLED: tuple[str, ...] = ("folder", "lmdb", "tar", "voxceleb1", "voxceleb2")
+
+
+class Packed(unlabelled.Lmdb):
+    """An LMDB by its folder: the one with ``data.mdb`` in it."""
+
+    def __init__(self, root: str | os.PathLike, *, dataset: str = "lmdb", **options: Any):
+        # the file, so that the table names its place in the folder
+        super().__init__(existing_root(root) / "data.mdb", dataset=dataset, **options)
+
+
+class Tars(unlabelled.Shards):
+    """WebDataset shards by their folder: every ``.tar`` in it, by name."""
+
+    def __init__(self, root: str | os.PathLike, *, dataset: str = "tar", **options: Any):
+        super().__init__(existing_root(root) / "*.tar", dataset=dataset, **options)
 
 
 def read(dataset: str, root: str | os.PathLike, /, **options: Any) -> Frames:
@@ -29,7 +45,8 @@ def read(dataset: str, root: str | os.PathLike, /, **options: Any) -> Frames:
     Parameters
     ----------
     dataset : str
-        One of :data:`LABELLED` or :data:`UNLABELLED`; ``folder`` is any tree of images.
+        One of :data:`LABELLED` or :data:`UNLABELLED`; ``folder`` is any tree of images, ``lmdb`` a folder with
+        ``data.mdb`` in it (FMAE's packed form), ``tar`` a folder of WebDataset shards.
     root : path-like
     **options
         Of its reader, e.g. ``camera="right"`` for DISFA or ``dataset="celeba"`` for a folder.
@@ -61,7 +78,13 @@ def reader_of(dataset: str) -> Callable[..., Any]:
     """
     if dataset in LABELLED:
         return importlib.import_module(f"fau_utils.data.{dataset}").read
-    others = {"folder": unlabelled.Folder, "voxceleb1": voxceleb.VoxCeleb1, "voxceleb2": voxceleb.VoxCeleb2}
+    others = {
+        "folder": unlabelled.Folder,
+        "lmdb": Packed,
+        "tar": Tars,
+        "voxceleb1": voxceleb.VoxCeleb1,
+        "voxceleb2": voxceleb.VoxCeleb2,
+    }
     if dataset not in others:
         raise ValueError(f"expected one of {', '.join((*LABELLED, *UNLABELLED))}, found {dataset!r}")
     return others[dataset]

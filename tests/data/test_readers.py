@@ -9,7 +9,7 @@ from PIL import Image
 from fau_utils import cli
 from fau_utils.data import layouts, readers
 from fau_utils.data.check import check
-from fau_utils.data.layouts import footage
+from fau_utils.data.layouts import footage, unlabelled
 from fau_utils.data.layouts.drawing import plain
 from fau_utils.data.loaders import open_prepared
 from fau_utils.data.tree import MissingPicture
@@ -31,6 +31,25 @@ def test_any_folder_of_images_is_a_dataset(folder):
     frames = readers.read("folder", folder, identity="folder", dataset="vgg")
     assert frames.subjects == ("vgg/n000002", "vgg/n000003")
     assert len(frames) == 7
+
+
+@pytest.mark.parametrize("kind", ["lmdb", "tar"])
+def test_packed_faces_are_prepared_like_a_folder_of_them(tmp_path, capsys, kind):
+    pytest.importorskip("lmdb")
+    faces = [(f"n{i // 2}/{i}.jpg", unlabelled.encode(np.full((40, 40, 3), 50 * i, "uint8"))) for i in range(4)]
+    unlabelled.folder(tmp_path / "folder", faces)
+    unlabelled.lmdb(tmp_path / "lmdb", faces)
+    unlabelled.shards(tmp_path / "tar", faces, per_shard=3)
+    images = {}
+    for form in ("folder", kind):
+        words = ["prepare", form, str(tmp_path / form), str(tmp_path / f"out-{form}"), "--crop", "none", "--size", "32"]
+        assert cli.main([*words, "--workers", "1", "--set", "identity=folder", "--set", "dataset=faces"]) == 0
+        data = open_prepared(tmp_path / f"out-{form}")
+        images[form] = np.asarray(data.images)
+        assert data.frames.subjects == ("faces/n0", "faces/n1")
+    assert np.array_equal(images[kind], images["folder"])
+    assert cli.main(["prepare", kind, str(tmp_path / "folder"), str(tmp_path / "no"), "--crop", "none"]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
 
 
 def test_an_unknown_dataset_or_option_is_refused_with_what_there_is(folder):
