@@ -2,8 +2,14 @@
 
 from fau_utils.methods.baselines import BASELINES, BaseRate, CnnDetector, LandmarkMlp, VitDetector
 from fau_utils.methods.contract import Learner, Losses, Method, masked_bce
+from fau_utils.methods.mae import MaePretraining
+from fau_utils.methods.vit import PretrainedVit
 
-METHODS: dict[str, type] = {name.replace(" ", "-"): method for name, method in BASELINES.items()}
+METHODS: dict[str, type] = {
+    **{name.replace(" ", "-"): method for name, method in BASELINES.items()},
+    "mae": MaePretraining,
+    "pretrained-vit": PretrainedVit,
+}
 """Everything that ``fau train`` can train, by name. A constructor is given what it asks for by name, of ``aus``,
 ``subjects``, ``size``, ``seed`` and ``init``."""
 
@@ -15,7 +21,9 @@ __all__ = [
     "LandmarkMlp",
     "Learner",
     "Losses",
+    "MaePretraining",
     "Method",
+    "PretrainedVit",
     "VitDetector",
     "masked_bce",
 ]

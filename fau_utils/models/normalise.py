@@ -43,3 +43,19 @@ class MeanFace(nn.Module):
     def forward(self, image: Tensor) -> Tensor:  # (B, 3, H, W)
         """The same images, about zero."""
         return (image - self.mean) / SPREAD
+
+
+class ImageNet(nn.Module):
+    """Colours less the mean of ImageNet's, divided by their spread: what published checkpoints were trained on."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406])[:, None, None], persistent=False)
+        self.register_buffer("spread", torch.tensor([0.229, 0.224, 0.225])[:, None, None], persistent=False)
+
+    def fit(self, images: Tensor) -> None:
+        """Nothing: these numbers do not depend on the training images."""
+
+    def forward(self, image: Tensor) -> Tensor:  # (B, 3, H, W)
+        """The same images, about zero."""
+        return (image - self.mean) / self.spread

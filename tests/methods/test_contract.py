@@ -5,13 +5,17 @@ from dataclasses import replace
 import pytest
 import torch
 
-from fau_utils.methods import BaseRate, CnnDetector, LandmarkMlp, Method, VitDetector, masked_bce
+from fau_utils.methods import BaseRate, CnnDetector, LandmarkMlp, Method, PretrainedVit, VitDetector, masked_bce
 from fau_utils.training import budget_for
 
 METHODS = {
     "cnn": lambda aus, subjects, seed: CnnDetector(aus, size=32, seed=seed),
     "vit": lambda aus, subjects, seed: VitDetector(aus, size=32, seed=seed),
     "vit by patch": lambda aus, subjects, seed: VitDetector(aus, size=32, dim=96, depth=3, stem="patch", seed=seed),
+    "pretrained vit": lambda aus, subjects, seed: PretrainedVit(aus, size=32, model="mini64", seed=seed),
+    "pretrained vit as published": lambda aus, subjects, seed: PretrainedVit(
+        aus, size=32, model="small", dim=24, depth=2, heads=2, init=None, drop_path=0.0, seed=seed
+    ),
     "landmarks": lambda aus, subjects, seed: LandmarkMlp(aus, seed=seed),
     "base rate": lambda aus, subjects, seed: BaseRate(aus, subjects=subjects),
 }
