@@ -117,6 +117,11 @@ class MaskedAutoencoder(nn.Module):
         self.decoder_embed.apply(xavier)
         self.decoder_pred.apply(xavier)
 
+    @classmethod
+    def from_config(cls, encoder: dict[str, Any], **decoder: Any) -> "MaskedAutoencoder":
+        """Build one from the ``config`` of another."""
+        return cls(ViT(**encoder), **decoder)
+
     def forward(
         self,
         image: Tensor,

@@ -244,7 +244,7 @@ _STEMS = {"conv": ConvStem, "patch": PatchStem}
 
 def blocks(dim: int, depth: int, heads: int, *, mlp: float = 4.0, drop_path: float = 0.0) -> nn.ModuleList:
     """Pre-norm transformer blocks as published: biases everywhere, layer norms with 1e-6, Xavier-uniform weights."""
-    rates = torch.linspace(0, drop_path, depth).tolist()
+    rates = [drop_path * i / max(depth - 1, 1) for i in range(depth)]
     norm = partial(nn.LayerNorm, eps=1e-6)
     made = nn.ModuleList(
         Block(dim, heads, mlp_ratio=mlp, qkv_bias=True, drop_path=rate, norm_layer=norm) for rate in rates
