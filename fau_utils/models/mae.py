@@ -210,7 +210,9 @@ class MaskedAutoencoder(nn.Module):
         return unpatchify(torch.where(made.hidden[..., None], guess, true), self.patch)
 
     def _statistics(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        variance, mean = torch.var_mean(pixels, -1, keepdim=True)
+        mean = pixels.mean(-1, keepdim=True)
+        # not var_mean: it takes three times as long on a CPU
+        variance = (pixels - mean).square().sum(-1, keepdim=True) / (pixels.shape[-1] - 1)
         return mean, (variance + 1e-6).sqrt() + self.floor
 
 
