@@ -136,14 +136,14 @@ def test_a_miniature_learns_to_fill_in_smooth_pictures():
         network = mae("mini64")
         optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3, betas=(0.9, 0.95))
         losses = []
-        for _ in range(50):
+        for _ in range(25):
             optimizer.zero_grad()
             loss = network(pictures).loss
             loss.backward()
             optimizer.step()
             losses.append(loss.item())
     # to say nothing costs the variance of the target, a little under 1
-    assert sum(losses[-5:]) / 5 < 0.7 < 1.0 < losses[0]
+    assert sum(losses[-5:]) / 5 < 0.75 < 1.0 < losses[0]
 
 
 def test_published_decoders_are_512_wide_8_deep_with_16_heads():
@@ -172,3 +172,10 @@ def test_an_encoder_is_a_vit_like_any_other():
 def test_golden_loss(pair):
     network, _ = pair
     assert network(images(), noise=noise()).loss.item() == pytest.approx(1.606384, rel=1e-4)
+
+
+def test_compiles_as_one_graph_without_looking_at_values():
+    network = mae("mini64")
+    face, draw = images(size=64), noise(patches=64)
+    compiled = torch.compile(network, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(face, noise=draw).loss, network(face, noise=draw).loss)
