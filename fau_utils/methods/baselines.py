@@ -29,13 +29,17 @@ class _PixelDetector(Method):
         self.normalise = MeanFace(size)
         # colour beside colour: a quarter more faces per second on a CPU, and what tensor cores want
         self.network = network.to(memory_format=torch.channels_last)
+        self.register_buffer("positive_weight", None, persistent=False)
 
     def prepare(self, images: Tensor) -> None:
         self.normalise.fit(images)
 
+    def balance(self, positive_weight: Tensor) -> None:
+        self.positive_weight = positive_weight
+
     def loss(self, batch: Batch) -> Losses:
         logits = self.network(self._pixels(batch))  # (B, A)
-        return Losses(masked_bce(logits, batch.au))
+        return Losses(masked_bce(logits, batch.au, positive_weight=self.positive_weight))
 
     def predict(self, batch: Batch) -> Tensor:
         return self.network(self._pixels(batch)).float().sigmoid()
@@ -128,9 +132,14 @@ class LandmarkMlp(Method):
         self.aus = vocabulary.known(aus)
         with seeded(seed):
             self.network = LandmarkNet(len(aus))
+        self.register_buffer("positive_weight", None, persistent=False)
+
+    def balance(self, positive_weight: Tensor) -> None:
+        self.positive_weight = positive_weight
 
     def loss(self, batch: Batch) -> Losses:
-        return Losses(masked_bce(self.network(_points(batch)), batch.au))
+        logits = self.network(_points(batch))  # (B, A)
+        return Losses(masked_bce(logits, batch.au, positive_weight=self.positive_weight))
 
     def predict(self, batch: Batch) -> Tensor:
         return self.network(_points(batch)).float().sigmoid()

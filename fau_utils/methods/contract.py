@@ -43,6 +43,23 @@ class Learner(nn.Module, ABC):
         A learner that normalises by training statistics keeps them in buffers here; the default needs none.
         """
 
+    def balance(self, positive_weight: Tensor) -> None:
+        """Called once by ``fit``, before training, when the budget has ``label_weights="balanced"``.
+
+        A learner that can do it keeps the weights in a buffer and gives them to :func:`masked_bce`.
+
+        Parameters
+        ----------
+        positive_weight : Tensor, (A,) float32
+            How many times as much a positive label of each AU is to count as a negative one.
+
+        Raises
+        ------
+        ValueError
+            By default: nobody shall believe in weights that nothing reads.
+        """
+        raise ValueError(f"{type(self).__name__} does not weigh labels; use a budget with label_weights='none'")
+
 
 class Method(Learner):
     """A trainable AU detector.
@@ -64,13 +81,15 @@ class Method(Learner):
         """Probability of each AU, (B, A) float32 in [0, 1]."""
 
 
-def masked_bce(logits: Tensor, target: Tensor) -> Tensor:
+def masked_bce(logits: Tensor, target: Tensor, *, positive_weight: Tensor | None = None) -> Tensor:
     """Binary cross-entropy over the coded labels only.
 
     Parameters
     ----------
     logits, target : Tensor, (B, A)
         ``target`` is 0, 1 or ``nan`` (not coded).
+    positive_weight : Tensor, (A,), optional
+        How many times a positive label counts; see :meth:`Learner.balance`.
 
     Returns
     -------
@@ -80,7 +99,10 @@ def masked_bce(logits: Tensor, target: Tensor) -> Tensor:
     """
     coded = ~target.isnan()
     element = nn.functional.binary_cross_entropy_with_logits(
-        logits.float(), torch.where(coded, target, torch.zeros_like(target)), reduction="none"
+        logits.float(),
+        torch.where(coded, target, torch.zeros_like(target)),
+        pos_weight=positive_weight,
+        reduction="none",
     )
     return (element * coded).sum() / share_of_all(coded.sum())
 

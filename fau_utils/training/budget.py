@@ -5,7 +5,9 @@ import difflib
 import math
 from dataclasses import dataclass
 
-from fau_utils.methods.contract import Method
+from fau_utils.methods.contract import Learner
+
+LABEL_WEIGHTS: tuple[str, ...] = ("none", "balanced")
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,8 @@ class Budget:
         Faces shown in all, repeats counted; 0 means each training face once.
     batch_size : int
     lr : float
-        Peak learning rate of AdamW, reached after the warm-up; it falls to 0 along a cosine.
+        Peak learning rate of AdamW, reached after the warm-up; it falls to `min_lr` along a cosine.
+    min_lr : float
     weight_decay : float
     betas : tuple of float
         AdamW's.
@@ -28,6 +31,14 @@ class Budget:
         Share of the steps in which the rate rises linearly.
     clip : float
         Largest norm of the gradient; 0 clips nothing.
+    ema : float
+        Decay of the moving average of the weights, which is what is then validated and returned, see
+        :class:`fau_utils.training.ema.Ema`; 0 keeps none.
+    label_weights : {"none", "balanced"}
+        ``balanced`` weighs the positive labels of each AU by its negatives per positive among the coded training
+        labels; the method is told by :meth:`fau_utils.methods.Learner.balance`.
+    micro : int
+        Faces that a process computes at a time, gradients are added up; 0 is all of its part of the batch.
     eval_every : int
         Views between evaluations on the validation set; 0 evaluates only at the end.
 
@@ -41,10 +52,14 @@ class Budget:
     views: int
     batch_size: int = 32
     lr: float = 2e-3
+    min_lr: float = 0.0
     weight_decay: float = 0.05
     betas: tuple[float, float] = (0.9, 0.98)
     warmup: float = 0.1
     clip: float = 1.0
+    ema: float = 0.0
+    label_weights: str = "none"
+    micro: int = 0
     eval_every: int = 0
 
     def __post_init__(self) -> None:
@@ -52,14 +67,18 @@ class Budget:
             "views": self.views >= 0,
             "batch_size": self.batch_size >= 1,
             "lr": self.lr >= 0 and math.isfinite(self.lr),
+            "min_lr": 0 <= self.min_lr <= self.lr,
             "weight_decay": self.weight_decay >= 0,
             "warmup": 0 <= self.warmup < 1,
             "clip": self.clip >= 0,
+            "ema": 0 <= self.ema < 1,
+            "label_weights": self.label_weights in LABEL_WEIGHTS,
+            "micro": self.micro >= 0,
             "eval_every": self.eval_every >= 0,
         }
         for field, fits in ranges.items():
             if not fits:
-                raise ValueError(f"budget {self.name!r}: {field} = {getattr(self, field)} is out of range")
+                raise ValueError(f"budget {self.name!r}: {field} = {getattr(self, field)!r} is out of range")
 
     def replace(self, **changes) -> "Budget":
         """The same budget with other numbers, e.g. ``budget.replace(views=10_000)``."""
@@ -70,19 +89,20 @@ class Budget:
         return -(-views // self.batch_size)
 
     def rate(self, step: int, *, steps: int) -> float:
-        """Learning rate of a step, counted from 0: linear warm-up, then a cosine that ends at 0."""
+        """Learning rate of a step, counted from 0: linear warm-up, then a cosine that ends at `min_lr`."""
         rising = round(self.warmup * steps)
         if step < rising:
             return self.lr * (step + 1) / rising
-        return self.lr * 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
+        height = 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
+        return self.min_lr + (self.lr - self.min_lr) * height
 
 
-def budget_for(method: Method | type[Method], name: str, **changes) -> Budget:
+def budget_for(method: Learner | type[Learner], name: str, **changes) -> Budget:
     """The budget of that name that is written next to a method.
 
     Parameters
     ----------
-    method : Method or its class
+    method : Learner or its class
         Has ``budgets``, a dict of dicts.
     name : str
         Usually ``smoke``, ``laptop`` or ``gpu``.

@@ -1,70 +1,36 @@
-"""The training loop, once for all methods, on Lightning Fabric."""
+"""The training loop, once for all learners, on Lightning Fabric."""
 
-import math
-import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import pandas as pd
 import torch
 from lightning.fabric import Fabric
-from torch import Tensor
-from tqdm import tqdm
 
+from fau_utils.batch import Batch
 from fau_utils.data.augment import seeded_flip
 from fau_utils.data.images import ImageSet
 from fau_utils.data.source import Source, known_length
-from fau_utils.methods.contract import Learner, Losses, Method
-from fau_utils.metrics import auc_per_au, f1_per_au, mean_over_aus
-from fau_utils.models.seeded import seeded
-from fau_utils.progress import progress as progress_bar
+from fau_utils.methods.contract import Learner
 from fau_utils.provenance import peak_memory
+from fau_utils.training.around import bar_for, running
 from fau_utils.training.budget import Budget, budget_for
+from fau_utils.training.checkpoints import Checkpoints
+from fau_utils.training.choice import Best, Choice, look, refuse_unfair
+from fau_utils.training.compiled import compiled
 from fau_utils.training.device import resolve
-from fau_utils.training.evaluate import matched, predict
+from fau_utils.training.ema import Ema, averaged
+from fau_utils.training.fitted import Fitted
+from fau_utils.training.launch import fabric_for, synchronise_batch_norm
 from fau_utils.training.loggers import Logger, Loggers
-from fau_utils.training.quiet import quiet_lightning
-
-PREPARE_WITH = 2048
-"""Largest number of training images that a learner's ``prepare`` sees."""
-
-CHOICES = ("val_f1", "val_auc", "val_loss")
-"""What weights can be chosen by."""
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """A finished training run.
-
-    Attributes
-    ----------
-    method : Learner
-        The one given, trained, in evaluation mode, on the device it was trained on.
-    history : DataFrame
-        A row per reading of the loss: ``step, views, seconds, lr, loss``, one column per part of the loss, and
-        ``val_f1, val_auc`` or ``val_loss`` where the validation set was looked at. Losses are means since the row
-        before.
-    budget : Budget
-    seed : int
-    views : int
-        Faces shown.
-    seconds : float
-        Wall-clock time, evaluations included.
-    peak_memory : int
-        Bytes: of the process, or on the CUDA device.
-    device : str
-    """
-
-    method: Learner
-    history: pd.DataFrame
-    budget: Budget
-    seed: int
-    views: int
-    seconds: float
-    peak_memory: int
-    device: str
+from fau_utils.training.memory import Gradients
+from fau_utils.training.optimizer import set_rate, set_up
+from fau_utils.training.precision import precision_for
+from fau_utils.training.prepared import crosses, placed, prepare
+from fau_utils.training.readings import Readings, refuse_not_finite
+from fau_utils.training.repeatable import repeatable
+from fau_utils.training.saver import Moving, Saver
 
 
 def fit(
@@ -77,7 +43,11 @@ def fit(
     device: torch.device | str = "auto",
     precision: str | None = None,
     augment: bool = True,
-    choose: str | None = None,
+    choose: Choice | None = None,
+    allow_leak: bool = False,
+    checkpoints: Checkpoints | None = None,
+    resume: bool = True,
+    compile: bool = False,
     loggers: Iterable[Logger] = (),
     fabric: Fabric | None = None,
     progress: bool = True,
@@ -85,7 +55,7 @@ def fit(
     """Train a learner, in place.
 
     The same seed on the same machine gives the same weights: the seed decides the order of faces, which of them
-    are mirrored, and all that the method draws itself. The caller's random numbers are left alone.
+    are mirrored, and all that the method draws itself with torch. The caller's random numbers are left alone.
 
     Parameters
     ----------
@@ -100,12 +70,21 @@ def fit(
     seed : int
     device : torch.device or str
         ``auto`` is CUDA where there is any.
-    precision : {"32-true", "bf16-mixed"}, optional
-        By default bf16-mixed on CUDA and 32-true elsewhere.
+    precision : {"32-true", "bf16-mixed", "measure"}, optional
+        By default bf16-mixed on CUDA and 32-true elsewhere; ``measure`` takes bf16 on a CPU where it is faster.
     augment : bool
         Mirror each face with probability one half.
     choose : {"val_f1", "val_auc", "val_loss"}, optional
         Keep the weights of the look at the validation set where this was best; by default the last ones.
+    allow_leak : bool
+        Let people be in both sets.
+    checkpoints : Checkpoints, optional
+        Where and how often to save the run.
+    resume : bool
+        Go on from the latest undamaged checkpoint; on a CPU the end is the same to the last bit. Otherwise the
+        checkpoints that are there are removed.
+    compile : bool
+        Compile the loss; where that fails it runs as it is, and a warning says so.
     loggers : iterable of Logger
         Are given each row of the history, in the first process.
     fabric : Fabric, optional
@@ -117,211 +96,101 @@ def fit(
     Raises
     ------
     ValueError
-        When the AUs differ, the set is empty, or the budget is unknown.
-    FloatingPointError
-        When the loss is no longer finite; says at which step and learning rate.
+        When the AUs differ, the set is empty, the budget is unknown, people are in both sets (``SubjectLeak``), or
+        checkpoints are of another run (``OtherRun``).
+    NotFinite
+        When the loss or gradient is no longer finite; says at which step and learning rate, and where its faces are.
+    torch.OutOfMemoryError
+        When not even a single face fits into memory. A batch that does not is split.
     """
     budget = budget_for(method, budget) if isinstance(budget, str) else budget
-    fabric = fabric or _alone(resolve(device), precision)
-    device = fabric.device
-    train = matched(train, method) if isinstance(train, ImageSet) and isinstance(method, Method) else train
-    views = budget.views or known_length(train)
-    if not views:
-        raise ValueError("expected faces to train on or a budget with views, found neither")
+    refuse_unfair(method, train, val, choose=choose, allow_leak=allow_leak)
+    decides = {"seed": seed, "precision": precision, "augment": augment, "compile": compile, "choose": choose}
+    saver = Saver(checkpoints, fabric=fabric, resume=resume)
+    saver.find(learner=method, train=train, val=val, budget=budget, **decides)
+    if fabric is None:
+        device = resolve(device)
+        precision = saver.precision or precision_for(precision, method, train, device=device, budget=budget, seed=seed)
+        fabric = fabric_for(device=device, precision=precision)
+    device, rank, world = fabric.device, fabric.global_rank, fabric.world_size
+    train = placed(train, method, device=device)
+    views = budget.views or known_length(train) or 0
     steps = budget.steps(views)
-    if device.type == "cuda":
-        train = train.to(device) if isinstance(train, ImageSet) else train
-        torch.cuda.reset_peak_memory_stats(device)
-    best, told = Best(choose, given=val is not None), Loggers(loggers, rank=fabric.global_rank)
 
-    rows: list[dict] = []
-    begin = time.perf_counter()
-    shown = 0
-    shows = progress and fabric.is_global_zero
-    bar = progress_bar(what=type(method).__name__, total=views, unit="face") if shows else tqdm(disable=True)
-    gpus = (device.index,) if device.type == "cuda" else ()
-    with bar, _flushed_denormals(), seeded(seed + fabric.global_rank, devices=gpus), _trained(method), told:
-        method.to(device)
-        method.prepare(_sample(train, seed=seed, device=device))
-        module, optimizer = _set_up(fabric, method, budget)
+    def batches(skip: int) -> Iterator[Batch]:
+        part = {"rank": rank, "world": world, "skip": skip}
+        served = train.batches(batch_size=budget.batch_size, views=views, seed=seed, device=device, **part)
+        for step, batch in enumerate(served, start=skip):
+            yield seeded_flip(batch, seed=seed, step=step) if augment else batch
+
+    told = Loggers(loggers, rank=rank)
+    bar = bar_for(method, total=views, initial=views * saver.step // max(1, steps), on=progress and rank == 0)
+    with running(method, seed=seed + rank, device=device), compiled(method, wanted=compile), saver, told, bar:
+        prepare(method, train, budget=budget, seed=seed, device=device)
+        module, optimizer = set_up(synchronise_batch_norm(method, fabric), budget, fabric=fabric)
+        gradients = Gradients(fabric, module, micro=budget.micro, batch_size=budget.batch_size)
         readings = Readings(every=max(1, min(50, steps // 50)))
-        told.start({"learner": type(method).__name__, "seed": seed, "budget": asdict(budget), "views": views})
-        served = train.batches(
-            batch_size=budget.batch_size, views=views, seed=seed, device=device,
-            rank=fabric.global_rank, world=fabric.world_size,
-        )  # fmt: skip
-        for step, batch in enumerate(served):
-            rate = budget.rate(step, steps=steps)
-            batch = seeded_flip(batch, seed=seed, step=step) if augment else batch
+        ema = Ema(method, decay=budget.ema) if budget.ema else None
+        best = Best(choose)
+        run = Moving(method, optimizer, gradients, readings, ema, best)
+        first, already, rows = saver.resume(run, fabric=fabric)
+        begin, shown = time.perf_counter() - already, views * first // max(1, steps)
+        told.start({"learner": type(method).__name__, "views": views, **decides, "budget": asdict(budget)})
+        deterministic = True
 
-            with fabric.autocast():  # Fabric's own wrapper has none around `loss` on a single device
-                losses = module.loss(batch)
+        for step, batch in enumerate(batches(skip=first), start=first):
+            if step == first and device.type == "cuda":
+                deterministic = repeatable(gradients, method, batch, device=device)
+            rate, norm = budget.rate(step, steps=steps), None
+
+            losses = gradients.of(batch, step=step)
             if optimizer is not None:
-                for group in optimizer.param_groups:
-                    group["lr"] = rate * group.get("lr_scale", 1.0)
-                optimizer.zero_grad()
-                fabric.backward(losses.total)
                 if budget.clip:
-                    fabric.clip_gradients(module, optimizer, max_norm=budget.clip, error_if_nonfinite=False)
+                    norm = fabric.clip_gradients(module, optimizer, max_norm=budget.clip, error_if_nonfinite=False)
+                set_rate(optimizer, rate)
                 optimizer.step()
+                optimizer.zero_grad()
+            if ema is not None:
+                ema.update(step)
+            readings.add(losses, norm=norm)
 
-            readings.add(losses)
             before, shown = shown, views * (step + 1) // steps  # of all processes
             bar.update(shown - before)
             last = step == steps - 1
-            look = val is not None and (last or _crosses(before, shown, budget.eval_every))
-            if readings.due or look or last:
-                means = readings.read(step=step, rate=rate, fabric=fabric)
-                row = {"step": step + 1, "views": shown, "seconds": time.perf_counter() - begin, "lr": rate, **means}
-                bar.set_postfix(loss=f"{means['loss']:.3f}", refresh=False)
-                if look:
-                    row |= _look(method, val, device, choose=choose)
-                    best.see(method, row)
-                rows.append(row)
-                told.row(row)
-        method.zero_grad()  # frees the gradients
-    best.restore(method)
+            looks = val is not None and (last or crosses(before, shown, budget.eval_every))
+            tells, saves = last or looks or readings.due, last or saver.due(before, shown)
+            if tells or saves:  # only here the host waits for the device
+                values = readings.values(fabric=fabric)
+                again = {"rate": lambda k: budget.rate(k, steps=steps), "batch": lambda k: next(batches(skip=k))}
+                refuse_not_finite(values, step=step, **again, folder=saver.folder, rank=rank)
+            if tells:
+                row = {"step": step + 1, "views": shown, "seconds": time.perf_counter() - begin, "lr": rate}
+                row |= readings.read(values)
+                bar.set_postfix(loss=f"{row['loss']:.3f}", refresh=False)
+                with averaged(ema):
+                    if looks:
+                        row |= fabric.broadcast(look(method, val, device=device, choose=choose))
+                        best.see(method, row)
+                rows.append(row if ema is None else {**row, "ema": ema.decay(step)})
+                told.row(rows[-1])
+            if saves:
+                saver.save(run, step=step + 1, seconds=time.perf_counter() - begin, rows=rows)
 
+        if ema is not None:
+            ema.take()
+        best.take(method)
+
+    history = pd.DataFrame(rows)
     return Fitted(
-        method=method.eval(),
-        history=pd.DataFrame(rows),
+        method=method,
+        history=history if choose is None else history.assign(chosen=history["step"] == best.step),
         budget=budget,
         seed=seed,
         views=shown,
         seconds=time.perf_counter() - begin,
         peak_memory=peak_memory(device),
         device=str(device),
+        precision=str(fabric._precision.precision),
+        chosen_step=best.step or steps,
+        deterministic=deterministic,
     )
-
-
-class Readings:
-    """Losses stay on the device and are read together, so that no step waits for the host."""
-
-    def __init__(self, *, every: int):
-        self.every = every
-        self.kept: list[Tensor] = []
-        self.names: list[str] = []
-
-    def add(self, losses: Losses) -> None:
-        self.names = ["loss", *losses.parts]
-        parts = [losses.total, *losses.parts.values()]
-        self.kept.append(torch.stack([part.detach().float() for part in parts]))
-
-    @property
-    def due(self) -> bool:
-        return len(self.kept) >= self.every
-
-    def read(self, *, step: int, rate: float, fabric: Fabric | None = None) -> dict[str, float]:
-        """Means since the last reading, over all processes; `step` is the latest one, from 0."""
-        values = torch.stack(self.kept)
-        values = (values if fabric is None else fabric.all_reduce(values)).cpu()
-        self.kept = []
-        bad = (~values[:, 0].isfinite()).nonzero().flatten()
-        if len(bad):
-            first = step - len(values) + 1 + int(bad[0])
-            raise FloatingPointError(
-                f"the loss was {values[bad[0], 0].item()} at step {first + 1}, learning rate {rate:.2e}; "
-                "lower the learning rate, lengthen the warm-up, or look for faces that are not finite"
-            )
-        return dict(zip(self.names, values.mean(0).tolist(), strict=True))
-
-
-class Best:
-    """The weights that the validation people liked best."""
-
-    def __init__(self, by: str | None, *, given: bool):
-        if by is not None and (by not in CHOICES or not given):
-            raise ValueError(f"expected choose as one of {', '.join(CHOICES)}, with validation faces, found {by!r}")
-        self.by, self.value, self.weights = by, -math.inf, None
-
-    def see(self, method: Learner, row: dict[str, float]) -> None:
-        if self.by is None:
-            return
-        value = -row[self.by] if self.by == "val_loss" else row[self.by]
-        if value > self.value:  # of equally good ones the first; an undefined score is never better
-            self.value = value
-            self.weights = {name: kept.detach().clone() for name, kept in method.state_dict().items()}
-
-    def restore(self, method: Learner) -> None:
-        if self.weights is not None:
-            method.load_state_dict(self.weights)
-
-
-def _alone(device: torch.device, precision: str | None) -> Fabric:
-    precision = precision or ("bf16-mixed" if device.type == "cuda" else "32-true")
-    with quiet_lightning():
-        return Fabric(
-            accelerator=device.type, devices=[device.index] if device.type == "cuda" else 1, precision=precision
-        )
-
-
-def _set_up(fabric: Fabric, method: Learner, budget: Budget):
-    groups = [group for group in method.param_groups() if group["params"]]
-    if not groups:
-        if fabric.world_size > 1:
-            raise ValueError(f"{type(method).__name__} learns without gradients; train it in one process")
-        return method, None  # nothing to learn by gradient
-    optimizer = torch.optim.AdamW(
-        groups, lr=budget.lr, betas=budget.betas, weight_decay=budget.weight_decay, fused=True
-    )
-    module, optimizer = fabric.setup(method, optimizer)
-    module.mark_forward_method("loss")
-    return module, optimizer
-
-
-def _sample(train: Source, *, seed: int, device: torch.device) -> Tensor:
-    """Some training images, each at most once, (N, 3, H, W) float32 in [0, 1]; the same ones in all processes."""
-    count = min(PREPARE_WITH, known_length(train) or PREPARE_WITH)
-    parts = train.batches(batch_size=256, views=count, seed=seed, device=device)
-    return torch.cat([batch.image for batch in parts])
-
-
-def _look(method: Learner, val: ImageSet, device: torch.device, *, choose: str | None) -> dict[str, float]:
-    found: dict[str, float] = {}
-    if isinstance(method, Method):
-        said = predict(method, val, device=device)
-        found["val_f1"] = mean_over_aus(f1_per_au(said.prob, said.label)).value
-        found["val_auc"] = mean_over_aus(auc_per_au(said.prob, said.label)).value
-    if choose == "val_loss" or not found:
-        found["val_loss"] = _mean_loss(method, val, device)
-    return found
-
-
-@torch.no_grad()
-def _mean_loss(method: Learner, val: ImageSet, device: torch.device) -> float:
-    """Mean loss over faces, in evaluation mode, with the same random numbers at every look."""
-    gpus = (device.index,) if device.type == "cuda" else ()
-    training = method.training
-    method.eval()
-    try:
-        with seeded(0, devices=gpus):
-            served = val.batches(batch_size=512, shuffle=False, device=device)
-            losses = [(method.loss(batch).total.float(), len(batch)) for batch in served]
-    finally:
-        method.train(training)
-    return float(sum(loss * count for loss, count in losses) / len(val))
-
-
-def _crosses(before: int, after: int, every: int) -> bool:
-    return every > 0 and before // every != after // every
-
-
-@contextmanager
-def _trained(method: Learner) -> Iterator[None]:
-    """Training mode inside; evaluation mode afterwards, also when interrupted."""
-    method.train()
-    try:
-        yield
-    finally:
-        method.eval()
-
-
-@contextmanager
-def _flushed_denormals() -> Iterator[None]:
-    """Numbers below 1e-38 count as 0 inside: after saturated sigmoids they make some CPUs ten times slower."""
-    before = sys.float_info.min / 2 == 0  # torch has no way to ask
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(before)
