@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from fau_utils.models.store import DESCRIPTION as PRETRAINED
 from fau_utils.results.run import HISTORY, METRICS, PREDICTIONS, DamagedRun, Run
 
 log = logging.getLogger(__name__)
@@ -15,10 +16,11 @@ TABLES: dict[str, str] = {"predictions": PREDICTIONS, "metrics": METRICS, "histo
 
 
 def finished(root: str | os.PathLike) -> list[Run]:
-    """The runs of a folder, by id. Unfinished ones are invisible; a damaged one is passed over with a warning."""
+    """The runs of a folder, by id. Unfinished ones and pretrained networks are passed over, a damaged one with a
+    warning."""
     found = []
     for path in sorted(Path(root).glob("*/")):
-        if path.name.startswith("."):
+        if path.name.startswith(".") or (path / PRETRAINED).is_file():
             continue
         try:
             found.append(Run.read(path))

@@ -8,10 +8,16 @@ processes come to be is the only difference between a laptop, a machine with eig
 * ``ddp_spawn``: new interpreters that import the function. For tests and other programs.
 * ``fsdp``: as ``ddp``, with weights, gradients and the optimiser's moments divided among GPUs.
 * under ``torchrun`` or ``srun`` the processes are there already, and are found by their environment.
+
+Two processes give the loss curve of one, up to rounding: they share its very batches and mirrored faces, and
+:func:`fau_utils.methods.contract.masked_bce` averages over the coded labels of all. What differs: random numbers
+that a method draws itself (dropout, masks), which are each process's own; batch norms on a CPU
+(:func:`synchronise_batch_norm`); and means over faces, where a batch cannot be divided evenly, by one face in a share.
 """
 
 import logging
 import os
+import re
 from collections.abc import Callable
 from typing import Any, Literal, get_args
 
@@ -19,12 +25,17 @@ import torch
 from lightning.fabric import Fabric
 from lightning.fabric.strategies import DDPStrategy, FSDPStrategy, Strategy
 from torch import nn
+from torch.multiprocessing import ProcessRaisedException
 
 from fau_utils.training.device import resolve
+from fau_utils.training.quiet import quiet_lightning
 
 log = logging.getLogger(__name__)
 
 Way = Literal["auto", "ddp", "ddp_notebook", "ddp_spawn", "fsdp"]
+
+# what a person can put right is a ValueError, also when another process raised it
+_LAST_WORDS = re.compile(r"^(?:ValueError|FloatingPointError|[\w.]*SealError): (.+)\Z", re.MULTILINE | re.DOTALL)
 
 _START = {"ddp": "popen", "ddp_notebook": "fork", "ddp_spawn": "spawn"}
 
@@ -42,18 +53,32 @@ def launch(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any
     Raises
     ------
     ValueError
-        As :func:`fabric_for`; and when a parameter got no gradient, with what to do about it.
+        As :func:`fabric_for`; what another process raised as one; and when a parameter got no gradient, with what
+        to do about it.
     """
     fabric = fabric_for(**options)
     try:
-        return fabric.launch(function, *arguments)
-    except RuntimeError as error:
-        if "finished reduction in the prior iteration" not in str(error):
-            raise
-        raise ValueError(
-            "with several processes every parameter needs a gradient in every step, and some got none; pass "
-            "unused=True (slower), or set unused_parameters = True on the method's class for fau train"
-        ) from error
+        with quiet_lightning():
+            return fabric.launch(_Call(function, arguments))
+    except (RuntimeError, ProcessRaisedException) as error:
+        if "finished reduction in the prior iteration" in str(error):
+            raise ValueError(
+                "with several processes every parameter needs a gradient in every step, and some got none; pass "
+                "unused=True (slower), or set unused_parameters = True on the method's class for fau train"
+            ) from error
+        if isinstance(error, ProcessRaisedException) and (said := _LAST_WORDS.search(str(error))):
+            raise ValueError(said[1].strip()) from error
+        raise
+
+
+class _Call:
+    """A function with its arguments: Fabric would take apart arguments that it is given."""
+
+    def __init__(self, function: Callable[..., Any], arguments: tuple):
+        self._function, self._arguments = function, arguments
+
+    def __call__(self, fabric: Fabric) -> Any:
+        return self._function(fabric, *self._arguments)
 
 
 def fabric_for(
@@ -111,13 +136,14 @@ def fabric_for(
     many = devices * nodes > 1
     # one device without a strategy is the named one; several are counted from the first
     which: Any = [device.index] if cuda and not many else devices
-    return Fabric(
-        accelerator=device.type,
-        devices=which,
-        num_nodes=nodes,
-        strategy=_strategy(strategy, many=many, started=started is not None, unused=unused),
-        precision=precision or ("bf16-mixed" if cuda else "32-true"),
-    )
+    with quiet_lightning():
+        return Fabric(
+            accelerator=device.type,
+            devices=which,
+            num_nodes=nodes,
+            strategy=_strategy(strategy, many=many, started=started is not None, unused=unused),
+            precision=precision or ("bf16-mixed" if cuda else "32-true"),
+        )
 
 
 def started_outside() -> tuple[int, int] | None:
@@ -132,7 +158,7 @@ def is_first() -> bool:
     """Whether this process is the one that writes and speaks: before launching judged by its environment."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return torch.distributed.get_rank() == 0
-    return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "NODE_RANK"))
+    return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"))
 
 
 def synchronise_batch_norm(module: nn.Module, fabric: Fabric) -> nn.Module:

@@ -1,0 +1,305 @@
+"""What ``fau train`` does: a method, data and a budget by name; a finished run on the disk.
+
+Everything that can be wrong with the names is found before the first process is started. What training needs on the
+way (checkpoints, event files, the record that the test faces were seen) lies under ``OUT/.work/<run-id>``; the run
+itself appears as ``OUT/<run-id>`` when it is finished.
+"""
+
+import hashlib
+import inspect
+import logging
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from lightning.fabric import Fabric
+
+from fau_utils.data import by_name
+from fau_utils.data.images import ImageSet
+from fau_utils.data.options import keywords_of, options_of, parse
+from fau_utils.data.source import Source
+from fau_utils.methods import METHODS, Learner, Method
+from fau_utils.models import store
+from fau_utils.results.run import HISTORY, DamagedRun, Run, hashed, plain
+from fau_utils.training import Budget, Fitted, budget_for, fit
+from fau_utils.training.checkpoints import Checkpoints
+from fau_utils.training.fold import SealedFold, run_fold
+from fau_utils.training.launch import launch, started_outside
+from fau_utils.training.loggers import LoggerMissing, TensorBoard
+
+log = logging.getLogger(__name__)
+
+WORK = ".work"
+"""Folder beside the runs for what is needed while they are trained."""
+
+CHECKPOINTS = 20
+"""How many are written in a run, where nobody says how often."""
+
+_GIVEN = ("aus", "subjects", "size", "seed", "init")
+_BUDGET = {f.name: f.type for f in fields(Budget) if f.type in (int, float, str) and f.name != "name"}
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to train, as it is typed.
+
+    Attributes
+    ----------
+    method : str
+        One of :data:`fau_utils.methods.METHODS`.
+    data : str
+        See :mod:`fau_utils.data.by_name`.
+    out : Path
+        Folder of runs.
+    fold, protocol : str
+        Who is tested, for prepared datasets.
+    budget : str
+    seed : int
+    choose : str
+        ``val_f1``, ``val_auc``, ``val_loss``, or ``last``.
+    settings : tuple of str
+        ``name=value`` for a number of the budget or an option of the method.
+    init : Path, optional
+        Checkpoint to begin from.
+    every : int
+        Views between checkpoints; 0 for :data:`CHECKPOINTS` of them.
+    resume : bool
+        Go on from a checkpoint, and leave a finished run as it is.
+    device, devices, nodes, strategy
+        See :func:`fau_utils.training.launch.fabric_for`.
+    size : int
+        Side of the pictures of shards, px.
+    """
+
+    method: str
+    data: str
+    out: Path
+    fold: str | None = None
+    protocol: str = "ours"
+    budget: str = "laptop"
+    seed: int = 0
+    choose: str = "val_f1"
+    settings: tuple[str, ...] = ()
+    init: Path | None = None
+    every: int = 0
+    resume: bool = True
+    device: str = "auto"
+    devices: int | None = None
+    nodes: int | None = None
+    strategy: str = "auto"
+    size: int = 224
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A job whose names have been looked up.
+
+    Attributes
+    ----------
+    learner : type
+    data : SealedFold or Source
+        A fold for methods that detect AUs; for pretraining anything that serves batches.
+    budget : Budget
+    parameters : dict
+        All that decides the result, as plain data; its hash is in the run's id.
+    label : str
+    options : dict
+        For the method's constructor.
+    """
+
+    job: Job
+    learner: type[Learner]
+    data: SealedFold | Source
+    budget: Budget
+    parameters: dict[str, Any] = field(repr=False)
+    label: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        return f"{self.label}-{hashed(self.parameters)}"
+
+    @property
+    def path(self) -> Path:
+        """Where the finished run will be."""
+        return Path(self.job.out) / self.id
+
+    @property
+    def work(self) -> Path:
+        return Path(self.job.out) / WORK / self.id
+
+    def build(self, train: Source) -> Learner:
+        """The method, untrained."""
+        return self.learner(**self.options, **_given(self.learner, self.job, train))
+
+
+def plan(job: Job) -> Plan:
+    """Look up everything a job names.
+
+    Raises
+    ------
+    ValueError
+        A name, a value or a folder that is wrong, with what is expected.
+    """
+    if job.method not in METHODS:
+        raise ValueError(f"unknown method {job.method!r}; known are {', '.join(METHODS)}")
+    learner = METHODS[job.method]
+    own = {name: kind for name, kind in options_of(learner).items() if name not in _GIVEN}
+    chosen = parse(job.settings, {**_BUDGET, **own}, of=f"{job.method} and its budget")
+    budget = budget_for(learner, job.budget, **{name: chosen.pop(name) for name in list(chosen) if name in _BUDGET})
+    if job.init is not None:
+        if "init" not in keywords_of(learner):
+            raise ValueError(f"{job.method} begins from no checkpoint; leave --init out")
+        if not job.init.exists():
+            raise ValueError(f"--init {job.init}: expected a checkpoint, found none")
+    detects = issubclass(learner, Method)
+    data, said = _fold(job) if detects else _source(job)
+    parameters = plain(
+        {
+            "method": job.method,
+            "options": chosen,
+            "data": said,
+            "budget": budget,
+            "seed": job.seed,
+            **({"choose": job.choose} if detects else {}),
+            **({} if job.init is None else {"init": _file_digest(job.init)}),
+        }
+    )
+    label = f"{job.method}-{said['name']}".lower()
+    label = "".join(letter if letter.isalnum() or letter in "._" else "-" for letter in label).strip("-.")
+    return Plan(job, learner, data, budget, parameters, f"{label}-s{job.seed}", chosen)
+
+
+def train(job: Job, *, progress: bool = True) -> Path:
+    """Do a job, in as many processes as it says; returns the folder of the finished run.
+
+    Raises
+    ------
+    ValueError
+        As :func:`plan` and :func:`fau_utils.training.launch.fabric_for`.
+    SealError
+        When the test faces were seen by another run of the same name.
+    """
+    made = plan(job)
+    if job.resume and started_outside() is None and _finished(made):
+        log.info("%s is finished; --no-resume trains it again", made.path)
+        return made.path
+    launch(
+        _work,
+        job,
+        None if job.strategy == "ddp_spawn" else made,  # other interpreters look the names up themselves
+        progress,
+        device=job.device,
+        devices=job.devices,
+        nodes=job.nodes,
+        strategy=job.strategy,
+        unused=getattr(made.learner, "unused_parameters", False),
+    )
+    return made.path
+
+
+def _work(fabric: Fabric, job: Job, made: Plan | None, progress: bool) -> None:
+    made = plan(job) if made is None else made
+    if fabric.is_global_zero and not job.resume:
+        shutil.rmtree(made.work / "events", ignore_errors=True)
+    detects = isinstance(made.data, SealedFold)
+    views = made.budget.views or len(made.data.train if detects else made.data)
+    options = {
+        "budget": made.budget,
+        "seed": job.seed,
+        "fabric": fabric,
+        "checkpoints": Checkpoints(made.work / "checkpoints", every=job.every or max(1, views // CHECKPOINTS)),
+        "resume": job.resume,
+        "loggers": _loggers(made.work / "events"),
+        "progress": progress and fabric.is_global_zero,
+    }
+    if detects:
+        choose = None if job.choose == "last" else job.choose
+        outcome = run_fold(made.build, made.data, choose=choose, folder=made.work, **options)
+        if fabric.is_global_zero:
+            Run.write(
+                job.out,
+                label=made.label,
+                parameters=made.parameters,
+                predictions=outcome.predictions,
+                validation=outcome.validation,
+                fitted=outcome.fitted,
+                weights=True,
+            )
+    else:
+        fitted = fit(made.build(made.data), made.data, **options)
+        if fabric.is_global_zero:
+            _write_pretrained(made, fitted)
+    fabric.barrier()
+
+
+def _fold(job: Job) -> tuple[SealedFold, dict[str, Any]]:
+    if by_name.is_shards(job.data):
+        raise ValueError(f"{job.data}: shards have no labels; {job.method} needs a prepared dataset or synth")
+    if by_name.is_synth(job.data):
+        if job.fold is not None:
+            raise ValueError("synth has its own people for validation and test; leave --fold out")
+        made = SealedFold(**by_name.synth_sides(job.data), name="synth")
+        return made, {"name": "synth", "config": by_name.synth_of(job.data).hash(), **made.describe(), "size": job.size}
+    found = by_name.prepared(job.data, protocol=job.protocol)
+    fold = by_name.fold_of(found.protocol, job.fold)
+    made = SealedFold.by_protocol(found.data, found.protocol, fold=fold, seed=job.seed)
+    return made, {**made.describe(), "name": fold.name or f"{found.protocol.dataset} {fold.hash}"}
+
+
+def _source(job: Job) -> tuple[Source, dict[str, Any]]:
+    if by_name.is_shards(job.data):
+        from fau_utils.data.shards import Shards
+
+        return Shards(job.data, size=job.size), {"name": Path(job.data).name, "size": job.size}
+    data = by_name.unlabelled(job.data)
+    return data, {"name": job.data.partition(":")[0], "faces": len(data), "size": int(data.images.shape[-1])}
+
+
+def _given(learner: type[Learner], job: Job, train: Source) -> dict[str, Any]:
+    """What a constructor asks for by name and the data or the job say."""
+    takes = set(keywords_of(learner)) | set(inspect.signature(learner).parameters)
+    known: dict[str, Callable[[], Any]] = {"seed": lambda: job.seed, "size": lambda: job.size}
+    if isinstance(train, ImageSet):
+        known |= {"aus": lambda: train.aus, "subjects": lambda: train.frames.subjects}
+        known["size"] = lambda: int(train.images.shape[-1])
+    if job.init is not None:
+        known["init"] = lambda: job.init
+    return {name: value() for name, value in known.items() if name in takes}
+
+
+def _loggers(folder: Path) -> list[TensorBoard]:
+    try:
+        return [TensorBoard(folder)]
+    except LoggerMissing as error:
+        log.warning("no event files: %s", error)
+        return []
+
+
+def _finished(made: Plan) -> bool:
+    if not isinstance(made.data, SealedFold):
+        return (made.path / store.DESCRIPTION).is_file()
+    try:
+        Run.read(made.path)
+    except DamagedRun:
+        return False
+    return True
+
+
+def _write_pretrained(made: Plan, fitted: Fitted) -> None:
+    """The pretrained network with its history; its description comes last, and says that it is finished."""
+    network = next((part for part in fitted.method.modules() if type(part).__name__ in store.KINDS), None)
+    if network is None:
+        raise TypeError(f"{type(fitted.method).__name__} holds no network of {', '.join(store.KINDS)} to be saved")
+    made.path.mkdir(parents=True, exist_ok=True)
+    fitted.history.to_parquet(made.path / HISTORY, index=False)
+    said = {"parameters": made.parameters, "views": fitted.views, "seconds": fitted.seconds, "device": fitted.device}
+    store.save(network, made.path, meta=said)
+
+
+def _file_digest(path: Path) -> str:
+    path = path / store.DESCRIPTION if path.is_dir() else path  # which names its weights by their content
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
