@@ -137,7 +137,7 @@ def test_interpolation_keeps_the_left_left_and_the_top_at_the_top():
     wider = interpolate_position(table, 64, first=0).view(8, 8, 2)
     assert (wider[1:, :, 0] > wider[:-1, :, 0]).all()
     assert (wider[:, 1:, 1] > wider[:, :-1, 1]).all()
-    assert interpolate_position(table, 17, first=1)[0, 0].tolist() == [0, 0]
+    assert interpolate_position(1 + table, 17, first=1)[0, 0].tolist() == [0, 0]
 
 
 def test_a_cls_token_that_the_model_lacks_is_left_out(tmp_path):

@@ -2,6 +2,7 @@ import pytest
 import reference_mae as reference
 import torch
 
+from fau_utils.models.mae import mae
 from fau_utils.models.patches import cut, patchify, shown, unpatchify
 from fau_utils.models.seeded import seeded
 from fau_utils.models.vit import SIZES, ViT, sincos_position, vit
@@ -168,6 +169,47 @@ def test_patches_go_back_to_where_they_were():
     assert torch.equal(unpatchify(patchify(square, 8), 8), square)
     with pytest.raises(ValueError, match="expected 2 x 2 patches, found 6"):
         unpatchify(patchify(wide, 8), 8)
+
+
+MINIATURES = {
+    "conv": lambda: vit("mini64"),
+    "patch, by position": lambda: vit("mini64", stem="patch", pool="position"),
+    "linear, cls": lambda: vit("mini96", stem="linear", cls=True, pool="cls"),
+    "fixed positions": lambda: vit("mini64", position="sincos", stem="linear", cls=True),
+    "masked": lambda: mae("mini64"),
+}
+
+
+@pytest.mark.parametrize("name", MINIATURES)
+def test_gradients_reach_every_parameter(name):
+    with seeded(0):
+        network = MINIATURES[name]()
+        out = network(images(4, size=64))
+    (out.loss if name == "masked" else out.square().mul(torch.arange(out.shape[1])).sum()).backward()
+    for parameter_name, parameter in network.named_parameters():
+        assert parameter.grad is not None, parameter_name
+        assert parameter.grad.abs().sum() > 0, parameter_name
+
+
+@pytest.mark.parametrize("name", [name for name in MINIATURES if name != "masked"])
+def test_bfloat16_gives_nearly_the_same_features(name):
+    with seeded(0):
+        network, face = MINIATURES[name]().eval(), images(2, size=64)
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = network(face, some(patches=64, visible=30)).float()
+    exact = network(face, some(patches=64, visible=30))
+    assert (rough - exact).abs().max() < 0.1 * exact.abs().max()
+    assert not torch.equal(rough, exact)
+
+
+@pytest.mark.parametrize("name", MINIATURES)
+def test_bfloat16_trains(name):
+    with seeded(0), torch.autocast("cpu", torch.bfloat16):
+        out = MINIATURES[name]()(images(4, size=64))
+        loss = out.loss if name == "masked" else out.float().square().mean()
+    loss.backward()
+    assert loss.isfinite()
+    assert loss.dtype == torch.float32
 
 
 def test_golden_features():
