@@ -207,7 +207,7 @@ def train(
         raise UserError(" ".join(str(error).split())) from None
     except KeyboardInterrupt:
         if is_first():
-            raise Interrupted(f"checkpoints are in {out / job.WORK}, give the same command to go on") from None
+            raise Interrupted(f"checkpoints for the same command are in {out / job.WORK}") from None
         raise typer.Exit(130) from None
     if is_first():
         _show(str(done))

@@ -171,7 +171,10 @@ def synchronise_batch_norm(module: nn.Module, fabric: Fabric) -> nn.Module:
     if fabric.world_size == 1 or not norms:
         return module
     if fabric.device.type != "cuda":
-        log.warning("batch norms see only the faces of their own process on a CPU; use larger batches or one process")
+        if fabric.is_global_zero:
+            log.warning(
+                "batch norms see only the faces of their own process on a CPU; use larger batches or one process"
+            )
         return module
     return nn.SyncBatchNorm.convert_sync_batchnorm(module)
 

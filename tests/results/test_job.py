@@ -91,7 +91,7 @@ def test_a_run_that_was_stopped_goes_on_and_ends_as_if_it_was_not(fau, lab, tmp_
     code, out, err = fau(*words, "--out", tmp_path / "stopped")
     assert (code, out) == (130, "")
     assert err.startswith("fau: stopped; ")
-    assert "give the same command to go on" in err
+    assert "checkpoints for the same command are in" in err
     assert finished(tmp_path / "stopped") == []
     code, out, err = fau(*words, "--out", tmp_path / "stopped")
     assert (code, err) == (0, "")

@@ -133,7 +133,7 @@ def test_in_a_notebook_processes_are_copies_of_the_kernel(monkeypatch):
 
 def test_batch_norms_of_several_processes_on_a_cpu_are_warned_of(caplog):
     def several(kind):
-        return types.SimpleNamespace(world_size=2, device=torch.device(kind))
+        return types.SimpleNamespace(world_size=2, is_global_zero=True, device=torch.device(kind))
 
     module = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
     assert synchronise_batch_norm(module, several("cpu")) is module
