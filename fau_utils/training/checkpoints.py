@@ -165,8 +165,8 @@ def read(path: Path) -> Checkpoint:
         When it is damaged or of another format.
     """
     state = json.loads((path / STATE).read_text("utf-8"))
-    if state["format"] != FORMAT:
-        raise ValueError(f"expected format {FORMAT}, found {state['format']}")
+    if not isinstance(state, dict) or state["format"] != FORMAT:
+        raise ValueError(f"expected {STATE} of format {FORMAT}, found {str(state)[:40]}")
     if state["sha256"] != (found := _digest(path / TENSORS)):
         raise ValueError(f"expected {TENSORS} with hash {state['sha256'][:12]}, found {found[:12]}")
     return Checkpoint(path, load_file(path / TENSORS), state)
