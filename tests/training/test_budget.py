@@ -24,7 +24,27 @@ def test_steps_cover_the_views():
     assert [budget.steps(n) for n in (1, 32, 33, 100)] == [1, 1, 2, 4]
 
 
-@pytest.mark.parametrize("wrong", [{"views": -1}, {"batch_size": 0}, {"lr": float("inf")}, {"warmup": 1.0}])
+def test_rate_falls_to_the_least_rate():
+    budget = Budget("b", views=3200, lr=1.0, min_lr=0.1)
+    rates = [budget.rate(step, steps=100) for step in range(100)]
+    assert max(rates) == pytest.approx(1.0)
+    assert min(rates[10:]) == rates[-1] == pytest.approx(0.1, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"views": -1},
+        {"batch_size": 0},
+        {"lr": float("inf")},
+        {"min_lr": 1.0},
+        {"warmup": 1.0},
+        {"ema": 1.0},
+        {"label_weights": "balancd"},
+        {"micro": -1},
+    ],
+    ids=lambda wrong: next(iter(wrong)),
+)
 def test_numbers_out_of_range_are_named(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Budget("b", **{"views": 10, **wrong})
