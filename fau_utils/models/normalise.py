@@ -42,7 +42,7 @@ class MeanFace(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:  # (B, 3, H, W)
         """The same images, about zero."""
-        return (image - self.mean) / SPREAD
+        return (image - self.mean).mul_(1 / SPREAD)  # dividing, or another copy, takes twice as long
 
 
 class ImageNet(nn.Module):
@@ -58,4 +58,4 @@ class ImageNet(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:  # (B, 3, H, W)
         """The same images, about zero."""
-        return (image - self.mean) / self.spread
+        return (image - self.mean).div_(self.spread)

@@ -124,6 +124,9 @@ class ViT(nn.Module):
         self.patches = self.grid**2
 
         self.patch_embed = LinearStem(dim, patch) if stem == "linear" else _STEMS[stem](dim)
+        if stem != "linear":
+            # convolutions are a third faster on a CPU with colour beside colour
+            self.patch_embed.to(memory_format=torch.channels_last)
         if cls:
             self.cls_token = nn.Parameter(torch.empty(1, 1, dim).normal_(std=0.02))
         if position == "sincos":

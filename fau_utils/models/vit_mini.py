@@ -16,6 +16,7 @@ from typing import Literal
 import torch
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
+from torch.nn import functional
 
 from fau_utils.models.patches import cut
 
@@ -131,7 +132,11 @@ class PatchStem(nn.Module):
     def forward(self, image: Tensor, keep: Tensor | None = None) -> Tensor:
         """All tokens, or only those of the patches kept, (B, K) int64: the others are never looked at."""
         patches = cut(image, PATCH, keep)  # (B, K, 3, 8, 8)
-        return self.norm(self.project(self.layers(patches.flatten(0, 1)).flatten(1))).unflatten(0, patches.shape[:2])
+        x = self.layers(patches.flatten(0, 1).contiguous(memory_format=torch.channels_last))  # (B K, 64, 2, 2)
+        # Read with colour beside colour, as it lies in memory: otherwise both passes turn it around, at 10 ms of 36.
+        weight = self.project.weight.unflatten(1, x.shape[1:]).permute(0, 2, 3, 1).flatten(1)
+        x = functional.linear(x.permute(0, 2, 3, 1).flatten(1), weight, self.project.bias)
+        return self.norm(x).unflatten(0, patches.shape[:2])
 
 
 def _step(before: int, width: int, activation: nn.Module) -> tuple[nn.Module, ...]:
