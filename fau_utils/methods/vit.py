@@ -106,6 +106,7 @@ class PretrainedVit(Method):
         nn.init.zeros_(self.head.bias)
         self.normalise = MeanFace(size) if mini else ImageNet()
         self.loaded = None if source is None else load_pretrained(self.network, source, fresh_norm=not mini)
+        self.register_buffer("positive_weight", None, persistent=False)
         if not mini:
             # the numbers of the miniatures would wreck pretrained weights of these sizes
             self.budgets = {name: {**_PAPER, **numbers} for name, numbers in _SHORT.items()}
@@ -116,8 +117,11 @@ class PretrainedVit(Method):
         if self.loaded is not None and self.network.stem != "linear":
             self.network.reestimate_statistics(self.normalise(part) for part in images.split(_STATISTICS_FROM))
 
+    def balance(self, positive_weight: Tensor) -> None:
+        self.positive_weight = positive_weight
+
     def loss(self, batch: Batch) -> Losses:
-        return Losses(masked_bce(self._logits(batch), batch.au))
+        return Losses(masked_bce(self._logits(batch), batch.au, positive_weight=self.positive_weight))
 
     def predict(self, batch: Batch) -> Tensor:
         return self._logits(batch).float().sigmoid()
