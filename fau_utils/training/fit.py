@@ -11,7 +11,7 @@ from lightning.fabric import Fabric
 from fau_utils.batch import Batch
 from fau_utils.data.augment import seeded_flip
 from fau_utils.data.images import ImageSet
-from fau_utils.data.source import Source, known_length
+from fau_utils.data.source import Source
 from fau_utils.methods.contract import Learner
 from fau_utils.provenance import peak_memory
 from fau_utils.training.around import bar_for, running
@@ -27,7 +27,7 @@ from fau_utils.training.loggers import Logger, Loggers
 from fau_utils.training.memory import Gradients
 from fau_utils.training.optimizer import set_rate, set_up
 from fau_utils.training.precision import precision_for
-from fau_utils.training.prepared import crosses, placed, prepare
+from fau_utils.training.prepared import crosses, placed, prepare, refuse_divided, refuse_short, views_of
 from fau_utils.training.readings import Readings, refuse_not_finite
 from fau_utils.training.repeatable import repeatable
 from fau_utils.training.saver import Moving, Saver
@@ -113,8 +113,9 @@ def fit(
         precision = saver.precision or precision_for(precision, method, train, device=device, budget=budget, seed=seed)
         fabric = fabric_for(device=device, precision=precision)
     device, rank, world = fabric.device, fabric.global_rank, fabric.world_size
+    refuse_divided(fabric, validation=val, checkpoints=checkpoints, ema=budget.ema)
     train = placed(train, method, device=device)
-    views = budget.views or known_length(train) or 0
+    views = views_of(train, budget)
     steps = budget.steps(views)
 
     def batches(skip: int) -> Iterator[Batch]:
@@ -176,6 +177,7 @@ def fit(
             if saves:
                 saver.save(run, step=step + 1, seconds=time.perf_counter() - begin, rows=rows)
 
+        refuse_short(train, shown, views=views, steps=steps)
         if ema is not None:
             ema.take()
         best.take(method)

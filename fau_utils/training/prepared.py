@@ -1,6 +1,8 @@
 """Data and learner before the first step."""
 
 import torch
+from lightning.fabric import Fabric
+from lightning.fabric.strategies import FSDPStrategy
 from torch import Tensor
 
 from fau_utils.data.images import ImageSet
@@ -36,6 +38,32 @@ def placed(train: Source, learner: Learner, *, device: torch.device) -> Source:
     return train.to(device) if size < RESIDENT * torch.cuda.mem_get_info(device)[0] else train
 
 
+def views_of(train: Source, budget: Budget) -> int:
+    """Faces to show in all.
+
+    Raises
+    ------
+    ValueError
+        When neither the budget nor the source says how many.
+    """
+    views = budget.views or known_length(train)
+    if views is None:
+        raise ValueError(f"expected a budget with views: {type(train).__name__} does not know how many faces it has")
+    return views
+
+
+def refuse_short(train: Source, shown: int, *, views: int, steps: int) -> None:
+    """Check that a source served all it was asked for.
+
+    Raises
+    ------
+    ValueError
+        When it did not: the schedule of the rate was made for all.
+    """
+    if shown < views:
+        raise ValueError(f"expected {views} faces in {steps} steps, {type(train).__name__} served {shown} and ended")
+
+
 def prepare(learner: Learner, train: Source, *, budget: Budget, seed: int, device: torch.device) -> None:
     """Move a learner to its device and tell it what it asks of the training faces.
 
@@ -69,6 +97,19 @@ def positive_weights(train: Source) -> Tensor:
                 "label_weights='none'"
             )
     return torch.from_numpy(negatives_per_positive(rates)).float()
+
+
+def refuse_divided(fabric: Fabric, **wanted: object) -> None:
+    """Check that nothing is asked for that needs the whole model on a GPU while ``fsdp`` has divided it.
+
+    Raises
+    ------
+    ValueError
+        Names what was asked for.
+    """
+    asked = [name for name, value in wanted.items() if value]
+    if asked and isinstance(fabric.strategy, FSDPStrategy):
+        raise ValueError(f"{', '.join(asked)}: not with fsdp, which gives each GPU a part of the model only; use ddp")
 
 
 def crosses(before: int, after: int, every: int) -> bool:
