@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from fau_utils.models.seeded import seeded
 from fau_utils.progress import progress
+from fau_utils.training.heap import kept_heap
 
 
 def bar_for(module: nn.Module, *, total: int, initial: int, on: bool) -> tqdm:
@@ -25,7 +26,8 @@ def running(module: nn.Module, *, seed: int, device: torch.device) -> Iterator[N
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     gpus = (device.index,) if device.type == "cuda" else ()
-    with seeded(seed, devices=gpus), flushed_denormals(), trained(module):
+    kept = kept_heap(wanted=device.type == "cpu")
+    with seeded(seed, devices=gpus), flushed_denormals(), kept, trained(module):
         yield
 
 
