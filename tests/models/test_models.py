@@ -1,5 +1,3 @@
-import copy
-
 import pytest
 import torch
 
@@ -9,62 +7,21 @@ NETWORKS = {
     "cnn": (lambda: SmallCnn(5), (3, 64, 64)),
     "cnn at 112 px": (lambda: SmallCnn(5), (3, 112, 112)),
     "landmarks": (lambda: LandmarkNet(5), (49, 2)),
-    "v64": (lambda: MiniViT(5), (3, 64, 64)),
     "v96": (lambda: MiniViT(5, dim=96, depth=3), (3, 64, 64)),
     "v64 by patch": (lambda: MiniViT(5, stem="patch"), (3, 64, 64)),
     "v64 at 32 px": (lambda: MiniViT(5, size=32), (3, 32, 32)),
 }
 
 
-@pytest.fixture(params=list(NETWORKS))
-def case(request):
-    build, shape = NETWORKS[request.param]
+@pytest.mark.parametrize("name", NETWORKS)
+def test_logits_come_from_the_features(name):
+    build, shape = NETWORKS[name]
     with seeded(0):
-        network, x = build(), torch.rand(4, *shape)
+        network, x = build().eval(), torch.rand(4, *shape)
         torch.nn.init.normal_(network.head.weight)  # some start at zero, where every input looks alike
-    return network, x
-
-
-def test_logits_have_one_column_per_au_and_come_from_the_features(case):
-    network, x = case
-    network.eval()
     logits = network(x)
     assert logits.shape == (4, 5)
     torch.testing.assert_close(network.head(network.features(x)), logits)
-
-
-def test_gradients_reach_every_parameter(case):
-    network, x = case
-    network(x).square().sum().backward()
-    for name, parameter in network.named_parameters():
-        assert parameter.grad is not None, name
-        assert parameter.grad.abs().sum() > 0, name
-
-
-def test_in_evaluation_a_face_is_judged_alone(case):
-    network, x = case
-    network.eval()
-    torch.testing.assert_close(network(x)[:1], network(x[:1]), atol=1e-4, rtol=1e-4)
-
-
-def test_a_state_dict_carries_everything(case):
-    network, x = case
-    network(x)  # moves the running statistics
-    other = copy.deepcopy(network)
-    for value in other.state_dict().values():
-        value.zero_()
-    other.load_state_dict(network.state_dict())
-    assert torch.equal(other.eval()(x), network.eval()(x))
-
-
-def test_bfloat16_gives_nearly_the_same_logits(case):
-    network, x = case
-    network.eval()
-    with torch.autocast("cpu", torch.bfloat16):
-        rough = network(x).float()
-    exact = network(x)
-    assert (rough - exact).abs().max() < 0.1 * exact.abs().max()
-    assert not torch.equal(rough, exact)
 
 
 @pytest.mark.parametrize(
