@@ -276,6 +276,26 @@ def export(
     _show(f"{out}: {len(frames):,} labelled frames of {len(frames.subjects)} people in the layout {layout}")
 
 
+@synth.command()
+def shards(
+    out: Annotated[Path, typer.Argument(help="A new or empty folder.")],
+    faces: Annotated[int, typer.Option(help="Number in all.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Another seed, other people.")] = 0,
+    res: Annotated[int, typer.Option(help="Side of the pictures in px: 64, 112 or 224.")] = 112,
+    per_shard: Annotated[int, typer.Option(help="Faces in one file.")] = 1000,
+) -> None:
+    """Write rendered faces as WebDataset shards, to rehearse pretraining."""
+    from fau_utils.book.errors import UserError
+    from fau_utils.data.layouts import pretraining
+
+    try:
+        written = pretraining.write_shards(out, faces=faces, seed=seed, res=res, per_shard=per_shard)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    pattern = out / f"faces-{{000000..{len(written) - 1:06d}}}.tar"
+    _show(f"{faces:,} faces in {len(written)} shards: fau train mae --data '{pattern}' --size {res}")
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code.
 

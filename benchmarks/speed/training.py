@@ -41,6 +41,7 @@ from fau_utils.data.augment import random_flip
 from fau_utils.data.images import Memory, as_floats
 from fau_utils.methods import Learner, MaePretraining, PretrainedVit
 from fau_utils.models.flops import mae_work, vit_work
+from fau_utils.models.vit import SIZES
 from fau_utils.training import Budget
 from fau_utils.training.around import flushed_denormals
 from fau_utils.training.compiled import compiled
@@ -68,10 +69,13 @@ class Case:
     batch: int
     changes: dict[str, Any] = field(default_factory=dict)
 
-    def learner(self, *, small_decoder: bool = False) -> Learner:
+    def learner(self, lever: str | None = None) -> Learner:
         if self.task == "vit":
-            return PretrainedVit(AUS, size=self.size, model=self.model, drop_path=0.0, **self.changes)
-        small = {"decoder_dim": 256, "decoder_depth": 2, "decoder_heads": 8} if small_decoder else {}
+            depth = self.changes.get("depth", SIZES[self.model]["depth"])
+            frozen = depth // 2 if lever == "freeze" else 0
+            options = {"size": self.size, "model": self.model, "drop_path": 0.0, "frozen": frozen}
+            return PretrainedVit(AUS, **options, **self.changes)
+        small = {"decoder_dim": 256, "decoder_depth": 2, "decoder_heads": 8} if lever == "small-decoder" else {}
         return MaePretraining(size=self.size, model=self.model, **self.changes | small)
 
 
@@ -114,8 +118,6 @@ class Product:
         self.device, self.learner, self.memory = device, learner.train(), Memory()
         self.images, self.labels = images.pixels.to(device), images.labels.to(device)
         self.generator = torch.Generator(device).manual_seed(0)
-        if lever == "freeze":
-            freeze(learner)
         if lever == "float8":
             float8(learner)
         compiled(learner, wanted=lever == "compile").__enter__()
@@ -185,17 +187,6 @@ def _flat(name: str) -> str:
     return name.removeprefix("network.").removeprefix("encoder.")
 
 
-def freeze(learner: Learner) -> None:
-    """Leave the lower half of the blocks, and what lies below them, as it is."""
-    trunk = learner.network
-    lower = [trunk.patch_embed, *trunk.blocks[: len(trunk.blocks) // 2]]
-    for parameter in [p for part in lower for p in part.parameters()]:
-        parameter.requires_grad_(False)
-    for name in ("cls_token", "pos_embed"):
-        if isinstance(getattr(trunk, name, None), nn.Parameter):
-            getattr(trunk, name).requires_grad_(False)
-
-
 def float8(learner: Learner) -> None:
     from torchao.float8 import convert_to_float8_training
 
@@ -231,7 +222,7 @@ def measure(case: Case, *, device: torch.device, levers: list[str], rounds: int,
     for lever in [None, *levers]:
         own = learner
         if lever is not None:
-            own = case.learner(small_decoder=lever == "small-decoder")
+            own = case.learner(lever)
             own.prepare(as_floats(images.pixels))
             if lever not in OTHER_NETWORK:
                 own.load_state_dict(learner.state_dict())
@@ -344,7 +335,7 @@ def show(table: pd.DataFrame) -> str:
 def profile(case: Case, *, device: torch.device, lever: str | None, steps: int = 5) -> str:
     """Where the time of the product's steps goes, by kind of operation."""
     images = Images.draw(max(2 * case.batch, 64), case.size)
-    learner = case.learner(small_decoder=lever == "small-decoder")
+    learner = case.learner(lever)
     learner.prepare(as_floats(images.pixels))
     variant = Product(learner, images, batch=case.batch, device=device, lever=lever)
     plan = [torch.randperm(len(images.pixels))[: case.batch] for _ in range(steps)]

@@ -257,3 +257,44 @@ def test_impossible_options_are_refused(opened, options, match):
 def test_fewer_faces_in_a_step_than_processes_are_refused(opened):
     with pytest.raises(ValueError, match="each of 3 processes"):
         served(opened(), batch_size=2, world=3)
+
+
+def test_rendered_shards_rehearse_pretraining(tmp_path):
+    from fau_utils.cli import main
+
+    assert main(["synth", "shards", str(tmp_path / "faces"), "--faces", "10", "--res", "64", "--per-shard", "4"]) == 0
+    source = Shards(tmp_path / "faces" / "faces-{000000..000002}.tar", size=64, cache_dir=tmp_path / "cache")
+    assert source.sizes == (4, 4, 2)
+    batch = next(source.batches(batch_size=10))
+    assert (batch.image.flatten(1)[:, None] - batch.image.flatten(1)[None]).abs().amax(2).fill_diagonal_(1).min() > 0.1
+    assert main(["synth", "shards", str(tmp_path / "faces"), "--faces", "10", "--res", "64"]) == 2
+    assert main(["synth", "shards", str(tmp_path / "more"), "--faces", "6", "--res", "64", "--per-shard", "4"]) == 0
+    assert (tmp_path / "more" / "faces-000000.tar").read_bytes() == source.shards[0].read_bytes()
+
+
+def test_pretraining_runs_on_shards_and_resumes_in_the_middle_of_an_epoch(tmp_path, opened, monkeypatch):
+    from fau_utils.methods import MaePretraining
+    from fau_utils.training import Budget, Checkpoints, fit
+
+    source, loss, calls = opened(), MaePretraining.loss, []
+
+    def run(*, stop_at=None, **options):
+        def counted(learner, batch):
+            calls.append(batch.frame.tolist())
+            if len(calls) == stop_at:
+                raise KeyboardInterrupt
+            return loss(learner, batch)
+
+        calls.clear()
+        monkeypatch.setattr(MaePretraining, "loss", counted)
+        learner = MaePretraining(size=SIDE, model="mini64")
+        budget = Budget("tiny", views=60, batch_size=6)
+        return fit(learner, source, budget=budget, device="cpu", progress=False, **options).method.state_dict()
+
+    whole = run()
+    order = list(calls)
+    with pytest.raises(KeyboardInterrupt):
+        run(checkpoints=Checkpoints(tmp_path / "run", every=6), stop_at=5)
+    rest = run(checkpoints=Checkpoints(tmp_path / "run", every=6))
+    assert calls == order[4:]
+    assert all(torch.equal(value, rest[name]) for name, value in whole.items())

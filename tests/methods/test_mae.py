@@ -141,3 +141,16 @@ def test_pretraining_goes_on_where_another_stopped():
     second = MaePretraining(size=32, model="mini64", seed=2, init=first)
     pairs = zip(first.network.state_dict().values(), second.network.state_dict().values(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_frozen_blocks_and_what_lies_below_them_stay_as_they_were(blobs):
+    data = blobs(2, 8, size=32)
+    method = PretrainedVit(data.aus, size=32, model="small", dim=24, depth=4, heads=2, frozen=2)
+    before = copy.deepcopy(method.state_dict())
+    fit(method, data, budget=Budget("tiny", views=32, batch_size=8), device="cpu", progress=False)
+    moved = {name for name, value in method.state_dict().items() if not torch.equal(value, before[name])}
+    assert not [name for name in moved if "patch_embed" in name or "blocks.0" in name or "blocks.1" in name]
+    assert "network.pos_embed" not in moved
+    assert {"network.blocks.2.attn.qkv.weight", "network.blocks.3.mlp.fc1.weight", "head.weight"} <= moved
+    with pytest.raises(ValueError, match="0 to 4 frozen"):
+        PretrainedVit((1, 2), size=32, model="small", dim=24, depth=4, heads=2, frozen=5)
