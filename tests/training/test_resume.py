@@ -106,6 +106,35 @@ def test_an_interrupt_leaves_the_newest_checkpoint_usable_and_the_method_in_eval
     same(resumed, run(data, method=CnnDetector(data.aus, size=16)))
 
 
+def test_losses_that_were_not_yet_read_are_part_of_the_next_row(blobs, tmp_path):
+    data, long = blobs(4, 10, size=16), TINY.replace(views=8 * 100, batch_size=8)  # read every second step
+    checkpoints = Checkpoints(tmp_path, every=24)  # three steps
+    with pytest.raises(KeyboardInterrupt):
+        run(data, budget=long, checkpoints=checkpoints, loggers=[Plug(2)])
+    assert checkpoints.paths()[0].name == "step-000000003"
+    resumed = run(data, budget=long, checkpoints=checkpoints)
+    assert resumed.history["step"].tolist() == list(range(2, 101, 2))
+    same(resumed, run(data, budget=long))
+
+
+def test_nothing_is_seen_of_a_checkpoint_before_all_of_it_is_there(blobs, tmp_path, monkeypatch):
+    from fau_utils.training import checkpoints as module
+
+    data, checkpoints, seen = blobs(4, 10, size=16), Checkpoints(tmp_path, every=80), []
+    for name in ("save_file", "_digest", "_flush"):
+        original = getattr(module, name)
+
+        def spying(*arguments, original=original, name=name):
+            seen.append((name, len(checkpoints.paths())))
+            return original(*arguments)
+
+        monkeypatch.setattr(module, name, spying)
+    run(data, checkpoints=checkpoints)
+    first = seen[: seen.index(("_flush", 1))]
+    assert [name for name, _ in first] == ["save_file", "_digest", "_flush", "_flush", "_flush"]
+    assert all(count == 0 for _, count in first)
+
+
 def damage(path, how):
     if how == "truncated":
         content = (path / TENSORS).read_bytes()
