@@ -117,6 +117,25 @@ def test_losses_that_were_not_yet_read_are_part_of_the_next_row(blobs, tmp_path)
     same(resumed, run(data, budget=long))
 
 
+def test_a_run_goes_on_with_the_micro_batches_that_fitted(blobs, tmp_path, caplog):
+    class Cramped(LandmarkMlp):
+        sizes = ()
+
+        def loss(self, batch):
+            self.sizes += (len(batch),)
+            if len(batch) > 12:
+                raise torch.OutOfMemoryError("out of memory")
+            return super().loss(batch)
+
+    data, checkpoints = blobs(4, 10, size=16), Checkpoints(tmp_path, every=16)
+    with pytest.raises(KeyboardInterrupt):
+        run(data, method=Cramped(data.aus, seed=0), checkpoints=checkpoints, loggers=[Plug(5)])
+    resumed = run(data, method=Cramped(data.aus, seed=0), checkpoints=checkpoints)
+    assert set(resumed.method.sizes) == {8}  # it does not run out of memory again
+    assert caplog.text.count("out of memory with 16 faces") == 1
+    same(resumed, run(data, method=Cramped(data.aus, seed=0)))
+
+
 def test_nothing_is_seen_of_a_checkpoint_before_all_of_it_is_there(blobs, tmp_path, monkeypatch):
     from fau_utils.training import checkpoints as module
 
