@@ -41,9 +41,16 @@ class LinearHead(nn.Module):
         nn.init.trunc_normal_(self.linear.weight, std=std)
         nn.init.zeros_(self.linear.bias)
 
+    def per_au(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
+        """What each AU makes of the feature, (B, A, D): the terms whose sum, with the bias, is its logit."""
+        return self._feature(x, valid)[:, None] * self.linear.weight
+
     def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
         """Logits, (B, A), of features (B, D), or of tokens (B, L, D) by their mean."""
-        return self.linear(mean_of_valid(x, valid) if x.ndim == 3 else x)
+        return self.linear(self._feature(x, valid))
+
+    def _feature(self, x: Tensor, valid: Tensor | None) -> Tensor:
+        return mean_of_valid(x, valid) if x.ndim == 3 else x
 
 
 class AttentionHead(nn.Module):
@@ -82,7 +89,7 @@ class AttentionHead(nn.Module):
         ----------
         tokens : Tensor, (B, L, D)
         valid : Tensor, (B, L) bool, optional
-            At least one token of each face.
+            A face without any gets zeros.
         keep : Tensor, (B, L) int64, optional
             Place of each token on the grid; by default the first to the last.
         """
@@ -91,21 +98,22 @@ class AttentionHead(nn.Module):
             part(tokens).unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (self.key, self.value)
         )  # (B, heads, L, D / heads)
         q = self.query.expand(count, -1, -1, -1)  # (B, heads, A, D / heads)
-        found = F.scaled_dot_product_attention(q.to(k), k, v, attn_mask=self._mask(tokens, valid, keep))
+        found = F.scaled_dot_product_attention(q.to(k), k, v, attn_mask=self._mask(k, valid, keep))
         return found.transpose(1, 2).flatten(2)  # (B, A, D)
 
     def forward(self, tokens: Tensor, valid: Tensor | None = None, *, keep: Tensor | None = None) -> Tensor:
         """Logits, (B, A)."""
         return torch.einsum("bad,ad->ba", self.per_au(tokens, valid, keep=keep), self.weight) + self.bias
 
-    def _mask(self, tokens: Tensor, valid: Tensor | None, keep: Tensor | None) -> Tensor | None:
+    def _mask(self, k: Tensor, valid: Tensor | None, keep: Tensor | None) -> Tensor | None:
         if self.place is None:
             return None if valid is None else valid[:, None, None, :]
-        if keep is None and tokens.shape[1] != self.places:
-            raise ValueError(f"expected {self.places} tokens or their places in keep=, found {tokens.shape[1]}")
-        preferred = self.place.expand(len(tokens), -1, -1)  # (B, A, P)
+        count, _, length, _ = k.shape
+        if keep is None and length != self.places:
+            raise ValueError(f"expected {self.places} tokens or their places in keep=, found {length}")
+        preferred = self.place.expand(count, -1, -1)  # (B, A, P)
         if keep is not None:
             preferred = preferred.gather(2, keep[:, None].expand(-1, preferred.shape[1], -1))
         if valid is not None:
             preferred = preferred.masked_fill(~valid[:, None], -torch.inf)
-        return preferred[:, None].to(self.key(tokens[:, :1]).dtype)  # (B, 1, A, L)
+        return preferred[:, None].to(k.dtype)  # (B, 1, A, L)

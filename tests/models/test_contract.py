@@ -30,7 +30,7 @@ MODELS = {  # how to build it, shape of one input, shapes of what it gives for o
     "ViT mini64": (lambda: vit("mini64"), IMAGE, [(64,)]),
     "ViT mini64 by place": (lambda: vit("mini64", stem="patch", pool="position"), IMAGE, [(1024,)]),
     "ViT mini96, class token": (lambda: vit("mini96", stem="linear", cls=True, pool="cls"), IMAGE, [(96,)]),
-    "resnet18": (lambda: ResNet(18, stem="small"), IMAGE, [(512,)]),
+    "resnet18": (lambda: ResNet(18, stem="small"), (3, 32, 32), [(512,)]),
     "linear head": (lambda: LinearHead(16, 5, std=1.0), TOKENS, [(5,)]),
     "attention head": (lambda: AttentionHead(16, 5, places=9, heads=2), TOKENS, [(5,)]),
     "graph of nearest": (lambda: GraphHead(16, 5, width=8, edges=False), TOKENS, [(5,), (5, 8)]),
@@ -85,7 +85,7 @@ def test_it_compiles_as_one_graph_and_says_the_same(case):
     _, model, x, _ = case
     model.eval()
     torch._dynamo.reset()
-    compiled = torch.compile(model, backend="eager", fullgraph=True)
+    compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
     for one, other in zip(outputs(model, x), outputs(compiled, x), strict=True):
         torch.testing.assert_close(one, other)
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from fau_utils.models.graph import GatedLayer, GraphHead, NearestGraph, ValidBatchNorm, edge_classes
+from fau_utils.models.graph import EdgeFeatures, GatedLayer, GraphHead, NearestGraph, ValidBatchNorm, edge_classes
 from fau_utils.models.seeded import seeded
 
 AUS, WIDTH = 5, 16
@@ -75,6 +75,81 @@ def test_an_edge_belongs_to_its_ordered_pair():
     pairs = {(k // AUS, k % AUS) for k in same.nonzero().flatten().tolist()}
     assert pairs == {(1, 1), (1, 3), (3, 1), (3, 3)}
     assert not torch.allclose(before[:, 1 * AUS + 3], before[:, 3 * AUS + 1])
+
+
+def edges_one_by_one(layer, common, own):
+    """Every pair by itself, every token of it built, as the paper tells it; and the batch norm that saw all pairs."""
+
+    def ask(attention, asks, told):
+        q, k, v = attention.query(asks), attention.key(told), attention.value(told)
+        return (q @ k.transpose(1, 2) / q.shape[-1] ** 0.5).softmax(-1) @ v
+
+    norm = torch.nn.BatchNorm2d(AUS * AUS)
+    norm.load_state_dict(layer.norm.state_dict())
+    norm.weight, norm.bias = layer.norm.weight, layer.norm.bias
+    norm.train(layer.training)
+    asked = [ask(layer.face, own[:, i], common) for i in range(AUS)]
+    pairs = [layer.linear(ask(layer.pair, asked[j], asked[i])) for i in range(AUS) for j in range(AUS)]
+    return norm(torch.stack(pairs, 1)).mean(2), norm
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("hidden", [0, 4])
+def test_edges_are_those_of_the_pairs_one_by_one(training, hidden):
+    with seeded(0):
+        layer = EdgeFeatures(AUS, WIDTH).train(training)
+        common, own = torch.randn(3, 9, WIDTH) + 1, torch.randn(3, AUS, 9, WIDTH) + 1
+        torch.nn.init.normal_(layer.norm.weight)
+        layer.norm.running_mean.normal_()
+        weight = torch.randn(3, AUS * AUS, WIDTH)
+    valid = None
+    if hidden:
+        valid = torch.ones(3, 9, dtype=torch.bool)
+        valid[:, -hidden:] = False
+    seen = slice(None, 9 - hidden)
+    expected, norm = edges_one_by_one(layer, common[:, seen], own[:, :, seen])
+    wanted = torch.autograd.grad((expected * weight).sum(), list(layer.parameters()))
+    found = layer(common, own, valid)
+    given = torch.autograd.grad((found * weight).sum(), list(layer.parameters()))
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(layer.norm.running_var, norm.running_var)
+    torch.testing.assert_close(layer.norm.running_mean, norm.running_mean)
+    for one, other in zip(given, wanted, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-3)
+
+
+def test_aus_in_another_order_give_the_same_graph_in_that_order(graph):
+    order = torch.tensor([3, 0, 4, 1, 2])
+    pairs = (order[:, None] * AUS + order).flatten()
+    other = head(edges=graph.edges is not None)
+    state = graph.state_dict()
+    for name, value in state.items():
+        if name.startswith("tokens.own") and value.ndim:
+            state[name] = value.unflatten(0, (AUS, WIDTH))[order].flatten(0, 1)
+        elif value.ndim and len(value) == AUS:
+            state[name] = value[order]
+        elif value.ndim and len(value) == AUS * AUS:
+            state[name] = value[pairs]
+    other.load_state_dict(state)
+    before, after = graph(tokens()), other(tokens())
+    torch.testing.assert_close(after.probability, before.probability[:, order], atol=1e-4, rtol=1e-3)
+    if before.edges is not None:
+        torch.testing.assert_close(after.edge_logits, before.edge_logits[:, pairs], atol=1e-4, rtol=1e-3)
+
+
+def test_a_face_without_any_token_gets_an_answer_and_disturbs_no_other(graph):
+    valid = torch.ones(6, 9, dtype=torch.bool)
+    valid[2] = False
+    others = torch.arange(6) != 2
+    if graph.edges is None:
+        graph.eval()  # its batch norm over nodes counts the empty node, too
+    else:
+        alone = graph.edges(*graph.tokens(tokens()[others]))
+        torch.testing.assert_close(graph.edges(*graph.tokens(tokens(), valid), valid)[others], alone)
+    found = graph(tokens(), valid)
+    found.probability.sum().backward()
+    assert found.probability.isfinite().all()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in graph.parameters())
 
 
 def test_a_gated_layer_does_what_its_equations_say():

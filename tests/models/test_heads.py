@@ -2,7 +2,6 @@ import pytest
 import torch
 
 from fau_utils.models.heads import AttentionHead, LinearHead, mean_of_valid
-from fau_utils.models.resnet import ResNet
 
 
 def tokens(count=4, length=6, dim=8):
@@ -73,17 +72,25 @@ def test_tokens_without_places_are_refused():
         AttentionHead(8, 3, places=6)(tokens(length=5))
 
 
-@pytest.mark.parametrize(("stem", "size", "cells"), [("published", 64, 2), ("small", 64, 8)])
-def test_a_resnet_gives_maps_tokens_and_features_of_the_same_cells(stem, size, cells):
-    network = ResNet(18, stem=stem).eval()
-    image = torch.rand(2, 3, size, size)
-    maps = network.maps(image)
-    assert maps.shape == (2, network.dim, cells, cells)
-    assert size // network.stride == cells
-    torch.testing.assert_close(network.tokens(image)[:, cells], maps[:, :, 1, 0])
-    torch.testing.assert_close(network(image), maps.mean((2, 3)))
+def test_a_face_without_any_token_is_judged_by_the_bias_alone(head):
+    valid, x = some_valid(), tokens().requires_grad_()
+    valid[1] = False
+    for parameter in head.parameters():
+        if parameter.shape == (3,):
+            torch.nn.init.normal_(parameter)
+    logits = head(x, valid)
+    bias = next(p for name, p in head.named_parameters() if p.shape == (3,) and name.endswith("bias"))
+    torch.testing.assert_close(logits[1], bias)
+    logits.sum().backward()
+    assert x.grad.isfinite().all()
+    assert not x.grad[1].any()
 
 
-def test_a_resnet_of_another_depth_is_refused():
-    with pytest.raises(ValueError, match="found 20"):
-        ResNet(20)
+def test_features_of_each_au_are_what_its_logit_is_made_of(head):
+    found, weight, bias = (
+        (head.per_au(tokens()), torch.ones(3, 8), head.linear.bias)
+        if isinstance(head, LinearHead)
+        else (head.per_au(tokens()), head.weight, head.bias)
+    )
+    assert found.shape == (4, 3, 8)
+    torch.testing.assert_close((found * weight).sum(-1) + bias, head(tokens()))

@@ -56,6 +56,25 @@ def test_the_gradient_is_reversed_under_autocast_and_when_compiled():
         torch.testing.assert_close(x.grad, torch.full((2, 3), -0.5))
 
 
+def test_a_strength_that_changes_at_each_step_is_not_compiled_anew_each_time():
+    graphs = []
+
+    def count(graph, inputs):
+        graphs.append(graph)
+        return graph
+
+    layer = GradientReversal()
+    torch._dynamo.reset()
+    first = nn.Linear(3, 3)
+    compiled = torch.compile(nn.Sequential(first, layer), backend=count)
+    for step in range(12):
+        layer.strength = ramp(step / 12)
+        x = torch.randn(2, 3, requires_grad=True)
+        compiled(x).sum().backward()
+        torch.testing.assert_close(x.grad, -layer.strength * first.weight.sum(0).expand(2, -1))
+    assert len(graphs) <= 3
+
+
 def test_the_ramp_is_the_papers():
     assert ramp(0) == 0
     assert ramp(1) == pytest.approx(2 / (1 + math.exp(-10)) - 1)
