@@ -165,7 +165,7 @@ class EdgeFeatures(nn.Module):
 
     What pair (i, j) found is never built token by token. An edge is the mean over the tokens of j, so the attention is
     averaged first; the moments that its batch norm needs follow from the attention and the products of the values of i
-    among themselves. On 12 AUs, 49 tokens and 512 features that is a tenth of the products.
+    among themselves. On 12 AUs, 49 tokens and 512 features that is an eighth of the products.
     """
 
     def __init__(self, aus: int, width: int):
