@@ -262,10 +262,10 @@ def timed(variant: Any, steps: list[Tensor], *, device: torch.device) -> tuple[f
     return wall, cpu, torch.cuda.max_memory_allocated() if cuda else 0.0
 
 
-def flops(case: Case, *, batch: int) -> float:
-    """Operations of a training step in matrix products; not counted for stems of convolutions."""
-    config = case.learner().network.config
-    if config.get("encoder", config)["stem"] != "linear":
+def flops(case: Case, *, batch: int, lever: str | None = None) -> float:
+    """Operations of a training step in matrix products; not counted for stems of convolutions and frozen blocks."""
+    config = case.learner(lever).network.config
+    if config.get("encoder", config)["stem"] != "linear" or lever == "freeze":
         return float("nan")
     work = mae_work(config) if case.task == "mae" else vit_work(config, outputs=len(AUS))
     return batch * work.training
@@ -289,9 +289,10 @@ def matmul_rate(device: torch.device, *, seconds: float = 0.5) -> float:
 
 def rows(found: dict, case: Case, rate: float) -> list[dict]:
     """What the table shows of a case: a row per variant, ratios against the reference of the same round."""
-    reference, work = found["readings"]["reference"], flops(case, batch=found["batch"])
+    reference = found["readings"]["reference"]
     made = []
     for name, reading in found["readings"].items():
+        work = flops(case, batch=found["batch"], lever=name)
         ratio = {kind: [r / p for r, p in zip(reference[kind], reading[kind], strict=True)] for kind in ("wall", "cpu")}
         step = median(reading["wall"])
         made.append(

@@ -86,6 +86,14 @@ def test_levers_are_offered_where_they_fit_and_train(bench, cases):
     assert list(readings) == ["reference", "product", "freeze", "bf16"]
 
 
+def test_operations_are_those_of_the_network_that_is_timed(bench, cases):
+    whole = bench.flops(bench.Case("S", "mae", "small", 224, 8), batch=1)
+    small = bench.flops(bench.Case("S", "mae", "small", 224, 8), batch=1, lever="small-decoder")
+    assert 3 < whole / small < 6  # at 224 px the published decoder is most of the work of ViT-S
+    assert bench.flops(cases["vit as published"], batch=6) == 6 * bench.flops(cases["vit as published"], batch=1)
+    assert bench.flops(cases["mae, patch stem"], batch=1) != bench.flops(cases["mae, patch stem"], batch=1)  # nan
+
+
 def test_the_command_writes_a_table_and_every_reading(bench, cases, monkeypatch, tmp_path, capsys):
     monkeypatch.setitem(bench.CASES, "cpu", [cases["vit as published"]])
     monkeypatch.setattr(bench, "matmul_rate", lambda device: 1e9)
