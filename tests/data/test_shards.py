@@ -121,6 +121,13 @@ def test_neighbours_in_a_shard_are_parted_and_shards_come_in_any_order():
     assert np.corrcoef(np.arange(5000), first)[0, 1] < 0.5
 
 
+def test_shards_come_in_another_order_in_each_epoch():
+    order = Order(sizes=(10,) * 20, views=400, batch_size=10, seed=0, buffer=10)  # a window is a shard
+    turns = [order.step(step)[0] // 10 for step in range(40)]
+    assert sorted(turns[:20]) == sorted(turns[20:]) == list(range(20))
+    assert turns[:20] != turns[20:]
+
+
 def test_processes_read_their_own_stretches_of_shards():
     order = Order(sizes=(100,) * 64, views=6400, batch_size=64, buffer=1600)
     read = [order.of(0, rank=rank, world=4) // 100 for rank in range(4)]
@@ -145,6 +152,16 @@ def test_unreadable_images_are_skipped_listed_and_their_steps_smaller(opened):
     assert len(whole) == 12
     assert sorted(s.name for s in source.skipped) == ["part000-000000.tar/00003.png", "part003-000000.tar/00020.png"]
     assert all(s.reason for s in source.skipped)
+
+
+def test_images_known_to_be_unreadable_are_not_read_again(opened, monkeypatch):
+    source, read = opened(bad=(3, 20), most_bad=0.1), []
+    served(source)
+    decode = module.decode_into
+    monkeypatch.setattr(module, "decode_into", lambda *a, **k: (read.append(1), decode(*a, **k))[1])
+    served(source)
+    assert len(read) == 32
+    assert len(source.skipped) == 2
 
 
 def test_too_many_unreadable_images_are_an_error(opened):
