@@ -530,9 +530,9 @@ saturation = {
 pd.DataFrame(saturation, index=["GPUs that are enough", "more of them wait for"]).T
 
 # %% [markdown]
-# The small encoder spends most of its time in the decoder, which was sized for larger ones, and is the first to starve: cores that decode run out before
-# GPUs do. Faces decoded once into `uint8` arrays need no cores and ten times the disk. The large one waits for the network: a batch of 512 that is shared by
-# many GPUs leaves each little to do before gradients are exchanged, and a larger batch is another recipe.
+# The small encoder spends most of its time in the decoder, which was sized for larger ones, and asks for the most faces per second: the last table says whether
+# disk or decoding run out first. Faces decoded once into `uint8` arrays need no cores and ten times the disk. The large one waits for the network: a
+# batch of 512 that is shared by many GPUs leaves each little to do before gradients are exchanged, and a larger batch is another recipe.
 
 # %% [markdown]
 # ## Evidence
