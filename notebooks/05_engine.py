@@ -54,6 +54,7 @@ from PIL import Image
 from scipy import stats
 from torch import nn
 
+# %% tags=["hide-input"]
 from fau_utils import metrics, plots
 from fau_utils.data import synth
 from fau_utils.data.decode import decode
@@ -122,6 +123,7 @@ def by_hand(method, data, numbers, *, seed):
     return method.eval()
 
 
+# %%
 mine = by_hand(LandmarkMlp(world.aus, seed=seed), train, short, seed=seed)
 library = fit(
     LandmarkMlp(world.aus, seed=seed), train, budget=short, seed=seed, augment=False
@@ -185,6 +187,7 @@ class Lights:
     def end(self): ...
 
 
+# %%
 folder = Path(tempfile.mkdtemp())
 every = Checkpoints(folder, every=640)
 same = {"budget": short, "seed": seed, "progress": False}
@@ -290,6 +293,9 @@ value = {
     name: 100 * np.nanmean(metrics.auc_per_au(p.prob, p.label))
     for name, p in said.items()
 }
+
+
+# %%
 low, high = np.quantile(100 * (draws["ViT"] - draws["CNN"]), [0.025, 0.975])
 claim = "the small transformer is at most one AUC point below the CNN on strangers"
 over = f"{world.test.subjects} people, 1 seed"
@@ -363,6 +369,7 @@ def times_faster(plain, ours):
     return np.median(ratios), min(ratios), max(ratios)
 
 
+# %%
 q, k, v = torch.randn(3, 8, 6, 197, 64, requires_grad=True)  # 8 faces, 6 heads, ViT-S
 
 
@@ -434,29 +441,24 @@ speed.table[columns].style.format(precision=2).hide(axis="index")
 # With $n$ processes each step still takes one *global* batch: process $r$ takes its share of it, gradients are averaged, and all processes make
 # the same step. So a budget means the same on one GPU and on eight. {numref}`fig-ranks` shows who gets which face.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-ranks", "caption": "Twelve faces, batches of four, three epochs, two processes. Each row is an epoch, each column a place in its order, the number is the face, the colour the process that it goes to. The order is new in every epoch."}, "image": {"alt": "A grid of three rows and twelve numbered cells in two colours; pairs of one colour alternate, and the numbers are in another order in each row."}}
+# %%
 twelve = train.subset(range(12))
-order, who = [], []
+order = []
 for rank in (0, 1):
     parts = positions(twelve, batch_size=4, views=36, seed=seed, rank=rank, world=2)
     order.append(torch.stack(list(parts)))  # (9 steps, 2 faces)
-order = torch.stack(order, 1)  # (steps, ranks, faces)
-who = torch.arange(2)[None, :, None].expand_as(order)
+order = torch.stack(order, 1)  # (9 steps, 2 ranks, 2 faces)
+ranks = torch.arange(2)[None, :, None].expand_as(order)
+places = zip(order.flatten().tolist(), ranks.flatten().tolist(), strict=True)
+
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-ranks", "caption": "Twelve faces, batches of four, three epochs, two processes. Each row is an epoch, each column a place in its order, the number is the face, the colour the process that it goes to. The order is new in every epoch."}, "image": {"alt": "A grid of three rows and twelve numbered cells in two colours; pairs of one colour alternate, and the numbers are in another order in each row."}}
 figure, ax = plt.subplots(figsize=(7, 2.2))
-for row in range(3):
-    for column, (face, rank) in enumerate(
-        zip(
-            order.reshape(3, 12)[row].tolist(),
-            who.reshape(3, 12)[row].tolist(),
-            strict=True,
-        )
-    ):
-        ax.add_patch(
-            plt.Rectangle((column, -row), 0.92, 0.9, color=plots.PALETTE[rank])
-        )
-        ax.text(
-            column + 0.46, 0.45 - row, face, ha="center", va="center", color="white"
-        )
+for place, (face, rank) in enumerate(places):
+    row, column = divmod(place, 12)
+    box = plt.Rectangle((column, -row), 0.92, 0.9, color=plots.PALETTE[rank])
+    ax.add_patch(box)
+    middle = (column + 0.46, 0.45 - row)
+    ax.text(*middle, face, ha="center", va="center", color="white")
 ax.set(xlim=(0, 12), ylim=(-2.1, 1), xticks=[], yticks=[0.45, -0.55, -1.55])
 ax.set_yticklabels(["epoch 1", "epoch 2", "epoch 3"])
 ax.grid(visible=False)
