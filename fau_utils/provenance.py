@@ -3,9 +3,12 @@
 import ast
 import hashlib
 import importlib.metadata
+import io
+import itertools
 import platform
 import subprocess
 import sys
+import tokenize
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
@@ -52,7 +55,8 @@ def versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
 def used_files(modules: Iterable[str | ModuleType]) -> list[Path]:
     """Source files of some modules of this package and of all they import from it, however deep; sorted.
 
-    Read from the source, so nothing is imported to find out.
+    Read from the source, so nothing is imported to find out. Of a package's ``__init__`` that merely hands names on,
+    only the names that are asked for are followed: a new method is no change to the others.
 
     Raises
     ------
@@ -70,18 +74,16 @@ def used_files(modules: Iterable[str | ModuleType]) -> list[Path]:
         if path is None or name in seen:
             continue
         seen[name] = path
-        # importing a.b.c runs a/__init__ and a/b/__init__ as well
-        waiting += [name.rsplit(".", 1)[0]] if "." in name else []
         for node in ast.walk(ast.parse(path.read_bytes())):
             if isinstance(node, ast.Import):
                 waiting += [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                waiting += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+                waiting += [_home(node.module, alias.name) for alias in node.names]
     return sorted(seen.values())
 
 
 def code_hash(code: Iterable[str | ModuleType | Path]) -> str:
-    """Hash of source code: 16 hexadecimal digits.
+    """Hash of source code: 16 hexadecimal digits. Comments, docstrings and empty lines do not count.
 
     Parameters
     ----------
@@ -94,9 +96,52 @@ def code_hash(code: Iterable[str | ModuleType | Path]) -> str:
     digest = hashlib.sha256()
     for path in sorted(files, key=_label):
         content = path.read_bytes().replace(b"\r\n", b"\n")
+        content = _bare(content.decode()).encode() if path.suffix == ".py" else content
         digest.update(f"{_label(path)}\0{len(content)}\0".encode())
         digest.update(content)
     return digest.hexdigest()[:16]
+
+
+def _home(module: str, name: str) -> str:
+    """The module that ``from module import name`` takes the name from."""
+    if _source(f"{module}.{name}") is not None:
+        return f"{module}.{name}"
+    path = _source(module)
+    if path is not None and path.name == "__init__.py":
+        for node in ast.parse(path.read_bytes()).body:
+            if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                for alias in node.names:
+                    if (alias.asname or alias.name) == name:
+                        return _home(node.module, alias.name)
+    return module
+
+
+def _bare(source: str) -> str:
+    """Source text without what only people read, cut out by position: how a syntax tree prints differs by version."""
+    lines = source.split("\n")  # as the parsers do; splitlines knows further ends
+    starts = list(itertools.accumulate((len(line) + 1 for line in lines), initial=0))
+    spans = [
+        (starts[token.start[0] - 1] + token.start[1], starts[token.end[0] - 1] + token.end[1])
+        for token in tokenize.generate_tokens(io.StringIO(source).readline)
+        if token.type == tokenize.COMMENT
+    ]
+    for node in ast.walk(ast.parse(source)):
+        for part in getattr(node, "body", None) if isinstance(getattr(node, "body", None), list) else ():
+            if (
+                isinstance(part, ast.Expr)
+                and isinstance(part.value, ast.Constant)
+                and isinstance(part.value.value, str)
+            ):
+                first, last = lines[part.lineno - 1].encode(), lines[part.end_lineno - 1].encode()
+                spans.append(  # a syntax tree counts columns in bytes
+                    (
+                        starts[part.lineno - 1] + len(first[: part.col_offset].decode()),
+                        starts[part.end_lineno - 1] + len(last[: part.end_col_offset].decode()),
+                    )
+                )
+    for begin, end in sorted(spans, reverse=True):
+        source = source[:begin] + source[end:]
+    return "\n".join(line.rstrip() for line in source.split("\n") if line.strip())
 
 
 def device_name(device: torch.device | str = "cpu") -> str:

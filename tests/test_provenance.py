@@ -51,6 +51,32 @@ def test_code_hash_of_a_module_changes_when_something_it_imports_changes(tmp_pat
     assert provenance.code_hash(["fau_utils.top"]) != first
 
 
+def test_code_hash_looks_past_what_only_people_read(tmp_path):
+    file = tmp_path / "method.py"
+    file.write_text('"""Old."""\n\n\ndef f(x):\n    """Ä doc. # 1"""\n    return x + "# no comment"  # why\n')
+    first = provenance.code_hash([file])
+    file.write_text('"""New words."""\n# more\ndef f(x):\n    return x + "# no comment"\n')
+    assert provenance.code_hash([file]) == first
+    file.write_text('def f(x):\n    return x + "# other text"\n')
+    assert provenance.code_hash([file]) != first
+
+
+def test_a_name_that_a_package_hands_on_is_followed_home_and_its_neighbours_are_not(tmp_path, monkeypatch):
+    package = tmp_path / "fau_utils"
+    (package / "methods").mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "methods" / "__init__.py").write_text(
+        "from fau_utils.methods.one import f\nfrom fau_utils.methods.two import g\n"
+    )
+    (package / "methods" / "one.py").write_text("def f(): ...\n")
+    (package / "methods" / "two.py").write_text("def g(): ...\n")
+    (package / "top.py").write_text("from fau_utils.methods import f\n")
+    monkeypatch.setattr(provenance, "_ROOT", package)
+    assert {path.name for path in provenance.used_files(["fau_utils.top"])} == {"top.py", "one.py"}
+    everything = {path.name for path in provenance.used_files(["fau_utils.methods"])}
+    assert everything == {"__init__.py", "one.py", "two.py"}
+
+
 def test_git_revision_marks_changes_and_is_none_outside_a_repository(tmp_path):
     assert provenance.git_revision(tmp_path) is None
 
