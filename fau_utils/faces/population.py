@@ -280,7 +280,7 @@ class SynthFaces:
 def code_version() -> str:
     """Hash of the source of everything that decides what a rendered face looks like: this folder.
 
-    A change of the code makes new pictures, so it must make a new hash; a change of a comment costs one rendering.
+    A change of the code makes new pictures, so it must make a new hash; comments do not count.
     """
     return code_hash(Path(__file__).parent.glob("*.py"))
 
