@@ -158,7 +158,7 @@ class ImageSet:
 
     def subset(self, rows: Tensor | np.ndarray | Sequence[int] | Sequence[bool]) -> "ImageSet":
         """Some of the faces, by a mask or by positions; the order of `subjects` stays."""
-        rows = torch.as_tensor(rows)
+        rows = torch.as_tensor(np.array(rows) if isinstance(rows, np.ndarray) else rows)  # pandas' may be read-only
         if rows.dtype == torch.bool:
             if len(rows) != len(self):
                 raise ValueError(f"expected a mask of {len(self)} faces, found {len(rows)}")
