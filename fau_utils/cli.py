@@ -82,6 +82,16 @@ def pair(
 
 
 @app.command()
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Look at this installation and say what to do. Exit 0: ready, 1: something is broken."""
+    from fau_utils.book import doctor as examination
+
+    findings = examination.examine()
+    _show(examination.as_dict(findings) if as_json else examination.render(findings))
+    raise typer.Exit(0 if examination.as_dict(findings)["ready"] else 1)
+
+
+@app.command()
 def check(
     dataset: Annotated[str, typer.Argument(help="bp4d, bp4dplus, disfa, disfaplus, gft, emotionet or affwild2.")],
     folder: Annotated[Path, typer.Argument(help="Where it is.", metavar="ROOT")],
