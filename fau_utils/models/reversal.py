@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 class _Reverse(torch.autograd.Function):
     @staticmethod
-    def forward(x: Tensor, strength: float) -> Tensor:
+    def forward(x: Tensor, strength: float | Tensor) -> Tensor:
         return x.view_as(x)
 
     @staticmethod
@@ -28,16 +28,17 @@ class _Reverse(torch.autograd.Function):
         return gradient * -ctx.strength, None
 
 
-def reverse_gradient(x: Tensor, strength: float = 1.0) -> Tensor:
+def reverse_gradient(x: Tensor, strength: float | Tensor = 1.0) -> Tensor:
     """The same values; their gradient is multiplied by ``-strength``.
 
     Parameters
     ----------
     x : Tensor, any shape
-    strength : float
-        The lambda of the papers, at least 0. Whatever reads the result learns at full strength.
+    strength : float or Tensor, ()
+        The lambda of the papers, at least 0. Whatever reads the result learns at full strength. As a tensor it stays
+        on its device, so that a schedule makes no host wait.
     """
-    return _Reverse.apply(x, float(strength))
+    return _Reverse.apply(x, strength if isinstance(strength, Tensor) else float(strength))
 
 
 class GradientReversal(nn.Module):

@@ -5,7 +5,16 @@ from dataclasses import replace
 import pytest
 import torch
 
-from fau_utils.methods import BaseRate, CnnDetector, LandmarkMlp, Method, PretrainedVit, VitDetector, masked_bce
+from fau_utils.methods import (
+    BaseRate,
+    CnnDetector,
+    FmaeIat,
+    LandmarkMlp,
+    Method,
+    PretrainedVit,
+    VitDetector,
+    masked_bce,
+)
 from fau_utils.training import budget_for
 
 METHODS = {
@@ -15,6 +24,23 @@ METHODS = {
     "pretrained vit": lambda aus, subjects, seed: PretrainedVit(aus, size=32, model="mini64", seed=seed),
     "pretrained vit as published": lambda aus, subjects, seed: PretrainedVit(
         aus, size=32, model="small", dim=24, depth=2, heads=2, init=None, drop_path=0.0, seed=seed
+    ),
+    "fmae-iat": lambda aus, subjects, seed: FmaeIat(aus, subjects=subjects, size=32, model="mini64", seed=seed),
+    "fmae-iat as published, with all options": lambda aus, subjects, seed: FmaeIat(
+        aus,
+        subjects=subjects,
+        size=32,
+        model="small",
+        dim=24,
+        heads=2,
+        depth=3,
+        identity="uniform",
+        ramp=40,
+        drop=0.5,
+        permuted=True,
+        outputs=41,
+        drop_path=0.0,
+        seed=seed,
     ),
     "landmarks": lambda aus, subjects, seed: LandmarkMlp(aus, seed=seed),
     "base rate": lambda aus, subjects, seed: BaseRate(aus, subjects=subjects),
