@@ -10,6 +10,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from fau_utils import cli_bench
+
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
@@ -23,6 +25,7 @@ Root = Annotated[
 
 synth = typer.Typer(no_args_is_help=True, help="Rendered faces, which need no licence.")
 app.add_typer(synth, name="synth")
+app.add_typer(cli_bench.app, name="bench")
 
 
 @app.callback()

@@ -15,7 +15,8 @@ import papermill
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
-from fau_utils.book import kernel, pairing, records, staleness
+from fau_utils import kernel
+from fau_utils.book import pairing, records, staleness
 from fau_utils.book.chapters import first_line, line_of
 from fau_utils.book.errors import Interrupted
 from fau_utils.book.jobs import Job, Watcher

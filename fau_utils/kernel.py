@@ -1,4 +1,4 @@
-"""A fresh kernel of this very Python for one chapter, in a folder and an environment of its own."""
+"""A fresh kernel of this very Python for one notebook, in a folder and an environment of its own."""
 
 import contextlib
 import os
@@ -32,7 +32,7 @@ def manager(work: Path, *, threads: int | None = None) -> AsyncKernelManager:
     work : Path
         Empty folder for what IPython writes.
     threads : int, optional
-        Threads of numerical libraries, where several chapters share the machine.
+        Threads of numerical libraries, where several notebooks share the machine.
     """
     environment = {
         "FAU_PROGRESS": "0",  # bars have no place in a page

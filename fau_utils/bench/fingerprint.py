@@ -1,0 +1,168 @@
+"""What decides a cell's result, so that a change of it, and of nothing else, runs the cell again."""
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import fields
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from fau_utils.bench.grid import Cell, Grid
+
+Ingredients = dict[str, Any]
+_CODE = ("fau_utils.data.by_name", "fau_utils.training.fold", "fau_utils.results.run")
+_PACKAGES = ("torch", "torchvision", "timm", "lightning", "numpy", "scipy")
+
+
+def ingredients(cell: Cell, grid: Grid, *, notebook: Path) -> Ingredients:
+    """Everything that decides the result, each part under a name that a person knows.
+
+    Parameters
+    ----------
+    notebook : Path
+        The ``.ipynb`` that runs a cell; not read when the grid has a body of its own.
+
+    Returns
+    -------
+    dict
+        ``parameters``, ``code`` (file: hash), and unless the grid has its own body ``notebook``, ``data``,
+        ``versions``, and ``init`` where a checkpoint is named.
+    """
+    if grid.body is not None:
+        files = [Path(word) for word in grid.body if Path(word).is_file() and "/" in word]
+        return {"parameters": cell.parameters, "code": {path.name: _digest(path) for path in files}}
+    made = {
+        "parameters": cell.parameters,
+        "notebook": _digest(notebook),
+        "code": _code(cell.method),
+        "data": _data(cell.data),
+        "versions": _versions(),
+    }
+    init = _init(cell)
+    return made if init is None else {**made, "init": _digest(init)}
+
+
+def digest_of(found: Ingredients) -> str:
+    """Hash of all ingredients, 16 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def difference(before: Ingredients, now: Ingredients) -> str:
+    """What changed, in words: ``fau_utils/methods/vit.py changed and 2 more``."""
+    for name in sorted({*before, *now}, key=lambda name: (name != "parameters", name)):
+        old, new = before.get(name), now.get(name)
+        if old == new:
+            continue
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            return _entries(old, new, files=name == "code")
+        return {"notebook": "the notebook changed", "data": "the data changed", "init": "the checkpoint changed"}.get(
+            name, f"{name} {_short(old)} -> {_short(new)}"
+        )
+    return "nothing changed"
+
+
+def check(cells: list[Cell]) -> None:
+    """Look up every name of a grid before anything runs.
+
+    Raises
+    ------
+    ValueError
+        Names the method, setting, dataset or fold, and what there is.
+    """
+    from fau_utils.data import by_name
+    from fau_utils.data.options import options_of, parse
+    from fau_utils.methods import METHODS
+    from fau_utils.training import Budget, budget_for
+
+    numbers = {f.name: f.type for f in fields(Budget) if f.type in (int, float, str) and f.name != "name"}
+    for method, budget, variant, settings in {(c.method, c.budget, c.variant, c.settings) for c in cells}:
+        if method not in METHODS:
+            raise ValueError(f"methods: unknown method {method!r}; known are {', '.join(METHODS)}")
+        try:
+            words = [word for word in settings if not word.startswith("init=")]
+            known = {**numbers, **options_of(METHODS[method])}
+            chosen = parse(words, known, of=f"{method} and its budget")
+            budget_for(METHODS[method], budget, **{k: v for k, v in chosen.items() if k in numbers})
+        except ValueError as error:
+            raise ValueError(f"methods: {method}, variant {variant}: {error}") from None
+    for cell in cells:
+        init = _init(cell)
+        if init is not None and not init.exists():
+            raise ValueError(f"methods: {cell.method}, variant {cell.variant}: init: no checkpoint at {init}")
+    protocols: dict[tuple[str, str], Any] = {}
+    for data, protocol, fold in sorted({(c.data, c.protocol, c.fold) for c in cells}, key=str):
+        try:
+            if by_name.is_synth(data):
+                by_name.synth_of(data)
+                if fold is not None:
+                    raise ValueError("synth has its own people for validation and test; leave folds out")
+            elif not by_name.is_shards(data):
+                if (data, protocol) not in protocols:
+                    protocols[data, protocol] = by_name.prepared(data, protocol=protocol).protocol
+                by_name.fold_of(protocols[data, protocol], fold)
+        except ValueError as error:
+            raise ValueError(f"data: {data}: {error}") from None
+
+
+def _init(cell: Cell) -> Path | None:
+    return next((Path(word.partition("=")[2]) for word in cell.settings if word.startswith("init=")), None)
+
+
+@cache
+def _code(method: str) -> dict[str, str]:
+    from fau_utils import provenance
+    from fau_utils.methods import METHODS
+
+    root = Path(provenance.__file__).parents[1]
+    # neither job.py's imports, which are all methods, nor figures decide what a cell measures
+    found = provenance.used_files([METHODS[method].__module__, *_CODE])
+    found.append(root / "fau_utils" / "results" / "job.py")
+    return {path.relative_to(root).as_posix(): provenance.code_hash([path])[:12] for path in found}
+
+
+@cache
+def _data(name: str) -> str:
+    from fau_utils.data import by_name
+
+    if by_name.is_synth(name):
+        return by_name.synth_of(name).hash()
+    if by_name.is_shards(name):
+        return name
+    return _digest(by_name.folder_of(name) / "manifest.parquet")
+
+
+@cache
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        found[name] = importlib.metadata.version(name)
+    return found
+
+
+def _digest(path: Path) -> str:
+    if path.is_dir():
+        files = sorted(p for p in path.rglob("*") if p.is_file())
+        return hashlib.sha256("".join(f"{p.name}{_digest(p)}" for p in files).encode()).hexdigest()[:16]
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def _entries(old: Mapping, new: Mapping, *, files: bool) -> str:
+    changed = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
+    first = changed[0]
+    if files:
+        word = "removed" if first not in new else "changed" if first in old else "added"
+        said = f"{first} {word}"
+    else:
+        said = f"{first} {_short(old.get(first))} -> {_short(new.get(first))}"
+    return said + (f" and {len(changed) - 1} more" if len(changed) > 1 else "")
+
+
+def _short(value: Any) -> str:
+    text = (
+        "(none)" if value in (None, [], "") else ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    )
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,80 @@
+"""The body of a cell: a chapter run by papermill with the cell as its parameters.
+
+``python -m fau_utils.bench.notebook WORK``. The notebook is given the cell's place in the grid, its settings, and
+``out``, the work folder; its last cell writes ``result.json`` there. ``executed.ipynb`` is kept, so that every number
+has a notebook that a person can open.
+"""
+
+import contextlib
+import json
+import logging
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from fau_utils.bench.store import read_json, write_json
+
+
+def execute(work: Path) -> int:
+    """Run the notebook; the exit status. What went wrong is written to ``failure.json``."""
+    given = read_json(work / "parameters.json") or {}
+    source = Path(given["notebook"])
+    try:
+        _papermill(source, work, given)
+    except Exception as error:  # noqa: BLE001  whatever it is, it is written down
+        write_json(work / "failure.json", _failure(error))
+        sys.stderr.write(traceback.format_exc())
+        return 1
+    return 0
+
+
+def _papermill(source: Path, work: Path, given: dict[str, Any]) -> None:
+    import papermill
+
+    from fau_utils import kernel
+
+    logging.getLogger("traitlets").setLevel(logging.ERROR)
+    known = papermill.inspect_notebook(str(source))
+    place = {name: value for name, value in given.items() if name not in ("digest", "notebook")}
+    parameters = {name: value for name, value in {**place, "out": str(work)}.items() if name in known}
+    if missing := {"method", "data", "seed", "budget", "out"} - set(parameters):
+        raise ValueError(f"{source.name}: expected the parameters {', '.join(sorted(missing))} in its parameters cell")
+    folder = work / "folder"  # notebooks rely on no folder
+    folder.mkdir(exist_ok=True)
+    running = kernel.manager(work / "kernel")
+    (work / "kernel").mkdir(exist_ok=True)
+    try:
+        papermill.execute_notebook(
+            str(source),
+            str(work / "executed.ipynb"),
+            parameters=parameters,
+            progress_bar=False,
+            log_output=True,
+            start_timeout=120,
+            iopub_timeout=120,
+            km=running,
+            resources={"metadata": {"path": str(folder)}},
+        )
+    finally:
+        kernel.kill(running)
+
+
+def _failure(error: Exception) -> dict[str, Any]:
+    lines = list(getattr(error, "traceback", None) or traceback.format_exception(error))
+    name, text = getattr(error, "ename", type(error).__name__), getattr(error, "evalue", str(error))
+    cell = getattr(error, "cell_index", None)
+    with contextlib.suppress(TypeError):
+        cell = cell + 1
+    return {"error": f"{name}: {text}", "traceback": _plain("\n".join(lines)), "cell": cell}
+
+
+def _plain(text: str) -> str:
+    """Without a terminal's colours."""
+    from nbconvert.filters import strip_ansi
+
+    return strip_ansi(json.loads(json.dumps(text)))
+
+
+if __name__ == "__main__":
+    sys.exit(execute(Path(sys.argv[1])))
