@@ -85,6 +85,24 @@ def pair(
 
 
 @app.command()
+def course(
+    edition: Annotated[str, typer.Argument(help="student or instructor.")],
+    out: Annotated[Path, typer.Argument(help="Folder to write; notebooks of the same names are replaced.")],
+    only: Annotated[
+        list[str] | None, typer.Option(help="A chapter, by name or number; may be given again.", show_default=False)
+    ] = None,
+    root: Root = None,
+) -> None:
+    """Write the chapters for a course: exercises as stubs for students, with solutions for instructors."""
+    from fau_utils.book import chapters, project
+    from fau_utils.book import course as editions
+
+    found = project.find(root)
+    made = editions.make(found, chapters.select(chapters.discover(found), only or ()), edition, out)
+    _show(f"{len(made)} notebooks with {sum(one.exercises for one in made)} exercises in {out}")
+
+
+@app.command()
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Look at this installation and say what to do. Exit 0: ready, 1: something is broken."""
     from fau_utils.book import doctor as examination

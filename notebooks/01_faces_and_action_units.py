@@ -527,7 +527,7 @@ answer
 # ```{exercise} Find the bug
 # :label: ex-columns
 # A published tool builds DISFA's label table like this: it lists the folder with one file per AU, and names the columns
-# AU1, AU2, AU4 … in the order of the paper. Everything runs. What is wrong, and which column holds AU 12?
+# AU1, AU2, AU4 … in the order of the paper. Everything runs. What is wrong, and which column holds AU 12? Call its name `answer`.
 # ```
 
 # %%
@@ -551,7 +551,8 @@ def check_column(name):
 # from each name and never from its place, as `fau_utils.aus.number` does.
 
 # %%
-assert check_column("AU2")
+answer = "AU2"
+assert check_column(answer)
 
 # %% [markdown]
 # ```{solution-end}
