@@ -157,7 +157,10 @@ def _entries(old: Mapping, new: Mapping, *, files: bool) -> str:
         word = "removed" if first not in new else "changed" if first in old else "added"
         said = f"{first} {word}"
     else:
-        said = f"{first} {_short(old.get(first))} -> {_short(new.get(first))}"
+        was, is_now = old.get(first), new.get(first)
+        if isinstance(was, list) and isinstance(is_now, list):  # of settings, only those that differ
+            was, is_now = [w for w in was if w not in is_now], [w for w in is_now if w not in was]
+        said = f"{first} {_short(was)} -> {_short(is_now)}"
     return said + (f" and {len(changed) - 1} more" if len(changed) > 1 else "")
 
 
