@@ -52,6 +52,7 @@ html_theme = "sphinx_book_theme"
 html_title = project
 html_static_path = ["_static"]
 html_css_files = ["custom.css"]
+html_js_files = ["scrollable.js"]
 html_favicon = "_static/logo.svg"
 html_logo = "_static/logo.svg"
 html_sourcelink_suffix = ""

@@ -69,12 +69,14 @@ def test_environment_file_names_what_pyproject_names():
     assert conda.pop("python") == python
     assert "pip" in conda
     conda.pop("pip")
+    (from_pypi,) = (e["pip"] for e in entries if isinstance(e, dict))
+    conda |= dict(_split(e) for e in from_pypi if not e.startswith("-"))
     assert conda == {PYPI_TO_CONDA.get(name, name): floor for name, floor in _requirements().items()}
 
 
 def test_environment_file_says_what_each_package_is_for():
     lines = (ROOT / "environment.yml").read_text().splitlines()
-    packages = [line for line in lines if re.match(r"  - [a-z].*>=", line) and "  - python>=" not in line]
+    packages = [line for line in lines if re.match(r"  (?:    )?- [a-z].*>=", line) and "  - python>=" not in line]
     assert len(packages) >= len(_requirements())
     assert [line for line in packages if not re.search(r"  # \w+", line)] == []
 

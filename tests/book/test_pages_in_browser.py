@@ -1,6 +1,10 @@
-"""The built pages in a real browser: nothing is fetched, mathematics and plots show, nothing sticks out on a phone."""
+"""The built pages in a real browser: nothing is fetched, mathematics and plots show, nothing sticks out on a phone,
+and nobody is kept out."""
 
+import importlib.util
+import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -26,7 +30,7 @@ def visit(browser, built):
     """Opens a page: what it asked for outside itself, what it complained about, and the page."""
     contexts = []
 
-    def go(name, *, viewport=WIDE, scheme="light"):
+    def go(name, *, viewport=WIDE, scheme="light", html=None):
         context = browser.new_context(viewport=viewport, color_scheme=scheme)
         contexts.append(context)
         page = context.new_page()
@@ -35,7 +39,7 @@ def visit(browser, built):
         page.on("pageerror", lambda error: page.complaints.append(str(error)))
         page.on("console", lambda m: page.complaints.append(m.text) if m.type == "error" else None)
         file, question, query = name.partition("?")
-        page.goto((built / "build" / "html" / file).as_uri() + question + query)
+        page.goto(((html or built / "build" / "html") / file).as_uri() + question + query)
         page.wait_for_load_state("networkidle")
         return page
 
@@ -100,3 +104,65 @@ def test_a_solution_opens_and_the_notebook_is_there(visit, built):
     address = page.locator("a.download").first.get_attribute("href")
     notebook = built / "build" / "html" / "chapters" / address
     assert notebook.read_bytes() == (built / "notebooks" / "00_tour.ipynb").read_bytes()
+
+
+BOOK = Path(__file__).parents[2] / "build" / "html"
+"""The real book, which CI builds before the tests."""
+
+
+@pytest.fixture(scope="module")
+def axe():
+    """The accessibility rules of axe-core, as a script."""
+    found = importlib.util.find_spec("axe_playwright_python")
+    if found is None:
+        pytest.skip("axe-playwright-python is not installed")
+    return (Path(found.origin).parent / "axe.min.js").read_text()
+
+
+def _barriers(page, axe):
+    page.wait_for_timeout(500)  # mathematics is set after the page has loaded
+    page.evaluate(axe)
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+    return [
+        f"{v['impact']}: {v['help']}: {v['nodes'][0]['html'][:120]}"
+        for v in found
+        if v["impact"] in ("serious", "critical")
+    ]
+
+
+@pytest.mark.parametrize("name", [*PAGES, "search.html"])
+@pytest.mark.parametrize(("scheme", "viewport"), [("light", WIDE), ("dark", PHONE)], ids=["wide", "phone"])
+def test_a_page_keeps_nobody_out(visit, axe, name, scheme, viewport):
+    assert _barriers(visit(name, viewport=viewport, scheme=scheme), axe) == []
+
+
+def test_the_rules_find_a_picture_without_words(visit, axe):
+    page = visit("index.html")
+    page.evaluate("document.querySelector('article').insertAdjacentHTML('beforeend', '<img src=x.png>')")
+    assert any("alternative text" in barrier for barrier in _barriers(page, axe))
+
+
+@pytest.mark.skipif("FAU_TEST_BOOK" not in os.environ, reason="looks at build/html when FAU_TEST_BOOK is set, as in CI")
+def test_no_page_of_the_real_book_keeps_anybody_out_or_sticks_out(visit, axe):
+    pages = sorted(p.relative_to(BOOK).as_posix() for p in [*BOOK.glob("*.html"), *BOOK.glob("chapters/*.html")])
+    found = {}
+    for name in pages:
+        page = visit(name, viewport=PHONE, scheme="dark", html=BOOK)
+        found[name] = _barriers(page, axe)
+        if page.evaluate("document.documentElement.scrollWidth") > PHONE["width"]:
+            found[name].append("sticks out on a phone")
+        page.close()
+    assert {name: barriers for name, barriers in found.items() if barriers} == {}
+
+
+def test_a_reader_without_a_mouse_reaches_the_text_and_a_wide_equation(visit):
+    page = visit("chapters/00_tour.html", viewport=PHONE)
+    page.keyboard.press("Tab")
+    assert "main content" in page.evaluate("document.activeElement.textContent").lower()
+    page.evaluate(
+        "document.querySelector('article').insertAdjacentHTML('beforeend', "
+        "`<div class='highlight'><pre style='overflow-x:auto'>${'wide '.repeat(200)}</pre></div>`);"
+        "window.dispatchEvent(new Event('resize'))"
+    )
+    last = page.locator("article div.highlight pre").last
+    assert last.get_attribute("tabindex") == "0"

@@ -1,0 +1,23 @@
+/* What scrolls sideways (a wide equation, table or line of code) can be reached and moved with the keyboard. */
+(() => {
+  const boxes = "mjx-container[display='true'], .cell_output .text_html, .bd-content div.highlight pre, .pst-scrollable-table-container";
+  const look = () => {
+    for (const box of document.querySelectorAll(boxes)) {
+      if (box.scrollWidth > box.clientWidth + 1) {
+        box.tabIndex = 0;
+        if (!box.hasAttribute("role")) box.setAttribute("role", "group");
+        if (!box.hasAttribute("aria-label")) box.setAttribute("aria-label", "wide content, scrolls sideways");
+      } else if (box.getAttribute("aria-label") === "wide content, scrolls sideways") {
+        box.removeAttribute("tabindex");
+        box.removeAttribute("role");
+        box.removeAttribute("aria-label");
+      }
+    }
+  };
+  window.addEventListener("load", () => {
+    look();
+    const ready = window.MathJax?.startup?.promise;
+    if (ready) ready.then(look);
+  });
+  window.addEventListener("resize", look);
+})();
