@@ -74,13 +74,18 @@ def check(cells: list[Cell]) -> None:
     """
     from fau_utils.data import by_name
     from fau_utils.data.options import options_of, parse
-    from fau_utils.methods import METHODS
+    from fau_utils.methods import METHODS, Method
     from fau_utils.training import Budget, budget_for
 
     numbers = {f.name: f.type for f in fields(Budget) if f.type in (int, float, str) and f.name != "name"}
     for method, budget, variant, settings in {(c.method, c.budget, c.variant, c.settings) for c in cells}:
         if method not in METHODS:
             raise ValueError(f"methods: unknown method {method!r}; known are {', '.join(METHODS)}")
+        if not issubclass(METHODS[method], Method):
+            raise ValueError(
+                f"methods: {method} learns no AUs, so there is nothing to score; train it with `fau train {method}`, "
+                "and give its checkpoint to a method as init"
+            )
         try:
             words = [word for word in settings if not word.startswith("init=")]
             known = {**numbers, **options_of(METHODS[method])}

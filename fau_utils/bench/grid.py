@@ -280,17 +280,16 @@ class _Once(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-_KEYS = {
-    name for model in (Grid, MethodEntry, DataEntry, Limits, Retries) for name in model.model_fields
-}  # for suggestions
+_PARTS = {"methods": MethodEntry, "data": DataEntry, "limits": Limits, "retries": Retries}
 
 
 def _said(item: dict) -> str:
     *path, last = item["loc"] or ("the grid",)
     where = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in (*path, last)).lstrip(".")
     if item["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(last), _KEYS, n=1)
-        return f"{where}: unknown key{f'; did you mean {near[0]}?' if near else ''}"
+        known = list(next((_PARTS[p] for p in reversed(path) if p in _PARTS), Grid).model_fields)
+        near = difflib.get_close_matches(str(last), known, n=1)
+        return f"{where}: unknown key; " + (f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}")
     if item["type"] == "missing":
         return f"{where}: is missing"
     found = repr(item["input"])
