@@ -145,7 +145,7 @@ def prepared(name: str, *, protocol: str = "ours") -> Prepared:
 
 
 def fold_of(protocol: Protocol, name: str | None) -> Fold:
-    """A fold by the hash of its test people, its name, or the last word of its name (``P3``).
+    """A fold by the hash of its test people, its name, the last word of its name (``P3``), or its place from ``1``.
 
     Raises
     ------
@@ -156,6 +156,8 @@ def fold_of(protocol: Protocol, name: str | None) -> Fold:
     for fold in protocol.folds:
         if name is not None and name in (fold.hash, fold.name, fold.name.removeprefix(f"{protocol.dataset} ")):
             return fold
+    if name is not None and name.isdigit() and 1 <= int(name) <= len(protocol.folds):
+        return protocol.folds[int(name) - 1]
     listed = ", ".join(f"{digest} ({label})" for digest, label in names.items())
     found = "found none" if name is None else f"found {name!r}"
     raise ValueError(

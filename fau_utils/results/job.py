@@ -12,15 +12,17 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lightning.fabric import Fabric
 
 from fau_utils.data import by_name
 from fau_utils.data.images import ImageSet
 from fau_utils.data.options import keywords_of, options_of, parse
+from fau_utils.data.published import AUGMENTATIONS
 from fau_utils.data.source import Source
 from fau_utils.methods import METHODS, Learner, Method
+from fau_utils.methods.recipes import Recipe
 from fau_utils.models import store
 from fau_utils.results.run import HISTORY, DamagedRun, Run, hashed, plain
 from fau_utils.training import Budget, Fitted, budget_for, fit
@@ -37,7 +39,7 @@ WORK = ".work"
 CHECKPOINTS = 20
 """How many are written in a run, where nobody says how often."""
 
-_GIVEN = ("aus", "subjects", "size", "seed", "init")
+_GIVEN = ("aus", "subjects", "size", "seed", "init", "augment")
 _BUDGET = {f.name: f.type for f in fields(Budget) if f.type in (int, float, str) and f.name != "name"}
 
 
@@ -60,7 +62,8 @@ class Job:
     choose : str
         ``val_f1``, ``val_auc``, ``val_loss``, or ``last``.
     settings : tuple of str
-        ``name=value`` for a number of the budget or an option of the method.
+        ``name=value`` for a number of the budget or an option of the method; ``recipe=name`` for one of its
+        published recipes, which takes the place of the budget.
     init : Path, optional
         Checkpoint to begin from.
     every : int
@@ -107,6 +110,7 @@ class Plan:
     label : str
     options : dict
         For the method's constructor.
+    recipe : Recipe, optional
     """
 
     job: Job
@@ -116,6 +120,7 @@ class Plan:
     parameters: dict[str, Any] = field(repr=False)
     label: str = ""
     options: dict[str, Any] = field(default_factory=dict)
+    recipe: Recipe | None = None
 
     @property
     def id(self) -> str:
@@ -132,7 +137,10 @@ class Plan:
 
     def build(self, train: Source) -> Learner:
         """The method, untrained."""
-        return self.learner(**self.options, **_given(self.learner, self.job, train))
+        given = _given(self.learner, self.job, train)
+        if self.recipe is not None and self.recipe.augment:
+            given["augment"] = AUGMENTATIONS[self.recipe.augment]
+        return self.learner(**self.options, **given)
 
 
 def plan(job: Job) -> Plan:
@@ -147,8 +155,15 @@ def plan(job: Job) -> Plan:
         raise ValueError(f"unknown method {job.method!r}; known are {', '.join(METHODS)}")
     learner = METHODS[job.method]
     own = {name: kind for name, kind in options_of(learner).items() if name not in _GIVEN}
-    chosen = parse(job.settings, {**_BUDGET, **own}, of=f"{job.method} and its budget")
-    budget = budget_for(learner, job.budget, **{name: chosen.pop(name) for name in list(chosen) if name in _BUDGET})
+    recipes: dict[str, Recipe] = getattr(learner, "recipes", {})
+    named = {"recipe": Literal[tuple(recipes)]} if recipes else {}
+    chosen = parse(job.settings, {**named, **_BUDGET, **own}, of=f"{job.method} and its budget")
+    recipe = recipes.get(chosen.pop("recipe", ""))
+    numbers = {name: chosen.pop(name) for name in list(chosen) if name in _BUDGET}
+    if recipe is None:
+        budget = budget_for(learner, job.budget, **numbers)
+    else:
+        budget, chosen = Budget(**{"name": recipe.name, **recipe.budget(), **numbers}), {**recipe.options, **chosen}
     if job.init is not None:
         if "init" not in keywords_of(learner):
             raise ValueError(f"{job.method} begins from no checkpoint; leave --init out")
@@ -156,6 +171,8 @@ def plan(job: Job) -> Plan:
             raise ValueError(f"--init {job.init}: expected a checkpoint, found none")
     detects = issubclass(learner, Method)
     data, said = _fold(job) if detects else _source(job)
+    if recipe is not None and "views" not in numbers:
+        budget = budget.replace(views=recipe.budget(len(data.train))["views"])
     parameters = plain(
         {
             "method": job.method,
@@ -164,12 +181,13 @@ def plan(job: Job) -> Plan:
             "budget": budget,
             "seed": job.seed,
             **({"choose": job.choose} if detects else {}),
+            **({} if recipe is None else {"recipe": recipe.name}),
             **({} if job.init is None else {"init": _file_digest(job.init)}),
         }
     )
     label = f"{job.method}-{said['name']}".lower()
     label = "".join(letter if letter.isalnum() or letter in "._" else "-" for letter in label).strip("-.")
-    return Plan(job, learner, data, budget, parameters, f"{label}-s{job.seed}", chosen)
+    return Plan(job, learner, data, budget, parameters, f"{label}-s{job.seed}", chosen, recipe)
 
 
 def train(job: Job, *, progress: bool = True) -> Path:

@@ -111,11 +111,11 @@ def test_all_faces_of_a_folder_are_for_pretraining_whatever_their_labels(tmp_pat
     assert len(by_name.unlabelled(str(folder(tmp_path / "n", nobody)))) == 2
 
 
-def test_a_fold_is_named_by_its_hash_its_name_or_the_end_of_its_name():
+def test_a_fold_is_named_by_its_hash_its_name_the_end_of_its_name_or_its_place():
     protocol = conventions.named("ours", dataset="bp4d")
     second = protocol.folds[1]
-    assert {by_name.fold_of(protocol, name) for name in (second.hash, second.name, "P2")} == {second}
-    for name in (None, "P9", "2"):
+    assert {by_name.fold_of(protocol, name) for name in (second.hash, second.name, "P2", "2")} == {second}
+    for name in (None, "P9", "4", "0"):
         with pytest.raises(ValueError, match=rf"expected --fold with one of the folds of ours on bp4d.*{second.hash}"):
             by_name.fold_of(protocol, name)
     unnamed = dataclasses.replace(protocol, folds=(dataclasses.replace(second, name=""),))
