@@ -189,6 +189,29 @@ def prepare(
 
 
 @app.command()
+def forget(
+    folder: Annotated[Path, typer.Argument(help="A folder of fau prepare.")],
+    subjects: Annotated[list[str], typer.Argument(help="People as the manifest names them, such as bp4d/F001.")],
+    runs: Annotated[
+        Path | None, typer.Option(help="Folder of runs: those that these people took part in are listed.")
+    ] = None,
+) -> None:
+    """Remove people from a prepared folder: overwrite their pixels and landmarks, drop them from every table."""
+    from fau_utils.book.errors import UserError
+    from fau_utils.data import forget as removal
+
+    try:
+        _show(removal.forget(folder, subjects).describe())
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    if runs is not None:
+        found = removal.runs_with(runs, subjects)
+        _show(
+            "\n".join(["runs that knew them, to be trained again or removed:", *found]) if found else "no run knew them"
+        )
+
+
+@app.command()
 def train(
     method: Annotated[str, typer.Argument(help="cnn, vit, landmarks, ...; a wrong name lists all.")],
     data: Annotated[

@@ -230,6 +230,8 @@ def open_prepared(
     """
     folder = Path(folder)
     if not (folder / "manifest.parquet").is_file():
+        if (folder / "forget.json").is_file():
+            raise ValueError(f"{folder}: removing people from it was not finished; run the same fau forget again")
         begun = (folder / "plan.json").is_file()
         raise ValueError(
             f"{folder}: expected a prepared folder with a manifest.parquet, found "

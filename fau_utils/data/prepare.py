@@ -234,6 +234,8 @@ def _versions() -> dict[str, str]:
 def _open_folder(out: Path, asked: dict[str, Any], frames: Frames, cuts: list[tuple[int, int]], *, retry: bool) -> None:
     out.mkdir(parents=True, exist_ok=True)
     plan, versions = out / "plan.json", _versions()
+    if (out / "forget.json").exists():
+        raise NotThisFolder(f"{out}: removing people from it was not finished; run the same fau forget again")
     try:
         known = json.loads(plan.read_text())
     except FileNotFoundError:
@@ -248,6 +250,10 @@ def _open_folder(out: Path, asked: dict[str, Any], frames: Frames, cuts: list[tu
         return
     except ValueError as error:
         raise NotThisFolder(f"{plan} is damaged ({error}); remove the folder and prepare it again") from None
+    if known.get("forgotten") and (retry or not (out / "manifest.parquet").exists()):
+        raise NotThisFolder(
+            f"{out}: people were removed from it with fau forget; prepare what is left into another folder"
+        )
     other = {name: (known.get(name), value) for name, value in asked.items() if known.get(name) != value}
     if retry and set(other) == {"frames"} and (out / "manifest.parquet").exists():
         why = prepare_again.differing(out, frames, renamed=_RENAMED, cuts=cuts)
