@@ -9,18 +9,22 @@ Whoever is killed, and when: a finished cell is one whose ``run.json`` was renam
 off is taken over by the next one under a new name, after its processes are ended, so what still ran cannot write into
 it; training goes on from its checkpoints.
 
-Exit status: 0 finished, 1 failed, 2 no cell there, 143 stopped.
+Exit status: 0 finished, 1 failed, 2 no cell there, 143 stopped. With ``--told`` before the folder a failure is 0 too: it
+is written down, and a cluster that starts jobs again shall do so only for those that were killed. ``--index FILE`` takes
+the folder from a list, by the number that Kubernetes gives each pod.
 """
 
 import contextlib
 import ctypes
 import datetime
+import json
 import os
 import secrets
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,14 +60,19 @@ def run(place: Place) -> int:
         _wait(place, spec["digest"])
 
 
-def main() -> int:
+def main(words: Sequence[str]) -> int:
     """The command."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
+    told, folder = "--told" in words or "--index" in words, Path(words[-1]).resolve()
+    if "--index" in words:
+        listed = json.loads(folder.read_text(encoding="utf-8"))
+        folder = folder.parent / listed[int(os.environ["JOB_COMPLETION_INDEX"])]
     try:
-        return run(Place(Path(sys.argv[1]).resolve()))
+        code = run(Place(folder))
     except Stopped:
         return STOPPED
+    return FINISHED if told and code == FAILED else code
 
 
 class _Cell:
@@ -250,4 +259,4 @@ def _now() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -177,6 +177,7 @@ class Grid(_Strict):
                                     budget=budget,
                                     settings=tuple(f"{name}={_word(value)}" for name, value in settings.items()),
                                     limits=entry.limits or self.limits,
+                                    retries=self.retries,
                                 )
 
 
@@ -202,6 +203,7 @@ class Cell:
     budget: str
     settings: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits, repr=False)
+    retries: Retries = field(default_factory=Retries, repr=False)
 
     @property
     def place(self) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def run(
     waiting, running = deque(tasks), {}
     devices = len(gpus.pool()) if any(task.cell.limits.gpus for task in tasks) else 0
     memory = psutil.virtual_memory().total
-    with _signals_interrupt():
+    with signals_interrupt():
         try:
             while waiting or running:
                 for process in [p for p in running if p.poll() is not None]:
@@ -105,7 +105,9 @@ def _stop(running: list[subprocess.Popen], *, patience: float = 15.0) -> None:
 
 
 @contextlib.contextmanager
-def _signals_interrupt() -> Iterator[None]:
+def signals_interrupt() -> Iterator[None]:
+    """Turn Ctrl-C, SIGTERM and a closed terminal into :class:`Interrupted`."""
+
     def interrupt(*_):
         raise Interrupted("the run was stopped")
 

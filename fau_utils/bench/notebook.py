@@ -8,6 +8,7 @@ has a notebook that a person can open.
 import contextlib
 import json
 import logging
+import shutil
 import sys
 import traceback
 from pathlib import Path
@@ -15,11 +16,13 @@ from typing import Any
 
 from fau_utils.bench.store import read_json, write_json
 
+ROOT = Path(__file__).resolve().parents[2]
+
 
 def execute(work: Path) -> int:
     """Run the notebook; the exit status. What went wrong is written to ``failure.json``."""
     given = read_json(work / "parameters.json") or {}
-    source = Path(given["notebook"])
+    source = ROOT / str(given.get("notebook"))
     try:
         _papermill(source, work, given)
     except Exception as error:  # noqa: BLE001  whatever it is, it is written down
@@ -58,6 +61,8 @@ def _papermill(source: Path, work: Path, given: dict[str, Any]) -> None:
         )
     finally:
         kernel.kill(running)
+        for made in (folder, work / "kernel"):
+            shutil.rmtree(made, ignore_errors=True)
 
 
 def _failure(error: Exception) -> dict[str, Any]:

@@ -83,8 +83,8 @@ def write(grid: Grid, store: Store, tasks: Sequence[Task], *, notebook: Path) ->
             "parameters": task.cell.parameters,
             "ingredients": task.ingredients,
             "limits": task.cell.limits.model_dump(),
-            "retries": grid.retries.model_dump(),
-            "notebook": str(notebook),
+            "retries": task.cell.retries.model_dump(),
+            "notebook": f"{notebook.parent.name}/{notebook.name}",  # a pod has the package elsewhere
             "body": grid.body or ["{python}", "-m", "fau_utils.bench.notebook"],
             "git_revision": revision,
         }
