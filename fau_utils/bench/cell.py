@@ -9,9 +9,9 @@ Whoever is killed, and when: a finished cell is one whose ``run.json`` was renam
 off is taken over by the next one under a new name, after its processes are ended, so what still ran cannot write into
 it; training goes on from its checkpoints.
 
-Exit status: 0 finished, 1 failed, 2 no cell there, 143 stopped. With ``--told`` before the folder a failure is 0 too: it
-is written down, and a cluster that starts jobs again shall do so only for those that were killed. ``--index FILE`` takes
-the folder from a list, by the number that Kubernetes gives each pod.
+Exit status: 0 finished, 1 failed, 2 no cell there, 143 stopped. With ``--told`` before the folder a failure is 0 too:
+it is written down, and a cluster that starts jobs again shall do so only for those that were killed. ``--index FILE``
+takes the folder from a list, by the number that Kubernetes gives each pod.
 """
 
 import contextlib

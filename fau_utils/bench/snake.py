@@ -1,12 +1,14 @@
 """Snakemake as the engine, for what a pool of processes cannot reach: SLURM, and whatever else it has an executor for.
 
 It decides nothing here. What is to run is planned before, what is finished is what a cell's folder says, so each call
-begins in an empty folder: no locks, marks or timestamps of Snakemake outlive it. It is imported by nothing else, and
-comes with the extra ``cluster``.
+begins in an empty folder: no locks, marks or timestamps of Snakemake outlive it.
+
+It is called, not imported, and may live in an environment of its own: it needs an older ``packaging`` than the one that
+the rest of this project is pinned to.
 """
 
-import importlib.util
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -22,6 +24,8 @@ from fau_utils.bench.store import Store
 
 FOLDER = "snakemake"
 """In the store; holds the rules, the list of cells and the log of the last call."""
+
+WANTED = "'snakemake>=9.27,<10' 'snakemake-executor-plugin-slurm>=1.4'"
 
 RULES = """# Made by fau bench; the same cells with plain Snakemake: snakemake -d {folder} --executor slurm -j 50 -k
 import json
@@ -56,12 +60,19 @@ def write(tasks: Sequence[Task], folder: Path) -> Path:
     return folder / "Snakefile"
 
 
+def found() -> str | None:
+    """Where Snakemake is: ``$FAU_SNAKEMAKE``, beside this Python, or on the path."""
+    beside = Path(sys.executable).with_name("snakemake")
+    named = os.environ.get("FAU_SNAKEMAKE") or (str(beside) if beside.is_file() else "snakemake")
+    return shutil.which(named)
+
+
 def line(folder: Path, executor: str, *, jobs: int, arguments: Sequence[str] = ()) -> list[str]:
-    """The command. Jobs that were killed are begun again twice; failures are written down, and are none to Snakemake."""
+    """The command. Jobs that were killed are begun again twice; failures are written down, and are none to it."""
     many = ["--cores", str(jobs)] if executor == "local" else ["--jobs", str(jobs)]
     more = [word for group in arguments for word in group.split()]
     return [
-        sys.executable, "-m", "snakemake", "--snakefile", str(folder / "Snakefile"), "--directory", str(folder),
+        found() or "snakemake", "--snakefile", str(folder / "Snakefile"), "--directory", str(folder),
         "--executor", executor, *many, "--keep-going", "--nolock", "--retries", "2", "--latency-wait", "60", *more,
     ]  # fmt: skip
 
@@ -83,8 +94,11 @@ def run(
         Snakemake is not installed, or it ended without having run the cells; with the last lines of its log.
     fau_utils.bench.local.Interrupted
     """
-    if importlib.util.find_spec("snakemake") is None:
-        raise ValueError(f"the executor {executor} needs Snakemake: pip install 'fau-utils[cluster]', or leave it out")
+    if found() is None:
+        raise ValueError(
+            f"the executor {executor} needs Snakemake, and there is no command snakemake: install {WANTED} into an "
+            "environment of its own, and put its snakemake on the path or into FAU_SNAKEMAKE"
+        )
     folder = store.root / FOLDER
     shutil.rmtree(folder, ignore_errors=True)
     write(tasks, folder)
