@@ -3,7 +3,9 @@
 from fau_utils.methods.baselines import BASELINES, BaseRate, CnnDetector, LandmarkMlp, VitDetector
 from fau_utils.methods.contract import Learner, Losses, Method, masked_bce
 from fau_utils.methods.fmae_iat import FmaeIat
+from fau_utils.methods.graph_teacher import GraphDetector
 from fau_utils.methods.mae import MaePretraining
+from fau_utils.methods.occlusion_mae import OcclusionMae
 from fau_utils.methods.vit import PretrainedVit
 
 METHODS: dict[str, type] = {
@@ -11,6 +13,8 @@ METHODS: dict[str, type] = {
     "mae": MaePretraining,
     "pretrained-vit": PretrainedVit,
     "fmae-iat": FmaeIat,
+    "graph-detector": GraphDetector,
+    "occlusion-mae": OcclusionMae,
 }
 """Everything that ``fau train`` can train, by name. A constructor is given what it asks for by name, of ``aus``,
 ``subjects``, ``size``, ``seed`` and ``init``."""
@@ -21,11 +25,13 @@ __all__ = [
     "BaseRate",
     "CnnDetector",
     "FmaeIat",
+    "GraphDetector",
     "LandmarkMlp",
     "Learner",
     "Losses",
     "MaePretraining",
     "Method",
+    "OcclusionMae",
     "PretrainedVit",
     "VitDetector",
     "masked_bce",
