@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fau_utils.batch import Batch
-from fau_utils.faces.occlude import Occlude, occluded
 from fau_utils.methods.contract import Losses, share_of_all
 from fau_utils.methods.graph_teacher import GraphDetector, Pool, load_teacher
+from fau_utils.methods.occlude import Occlude, occluded
 from fau_utils.models.graph import AuGraph
 from fau_utils.models.visible import GROUPS, check_grid, encode_visible
 
