@@ -46,6 +46,7 @@ def fau_record():
         "memory": memory,
         "device": device,
         "device_memory": device_memory,
+        "foreign": getattr(sys.modules.get("fau_watch"), "foreign", True),  # nobody watched: in doubt, yes
     }
 
 

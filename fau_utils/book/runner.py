@@ -16,7 +16,7 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from fau_utils import kernel
-from fau_utils.book import pairing, records, staleness
+from fau_utils.book import pairing, pixels, records, staleness
 from fau_utils.book.chapters import first_line, line_of
 from fau_utils.book.errors import Interrupted
 from fau_utils.book.jobs import Job, Watcher
@@ -26,6 +26,7 @@ from fau_utils.book.records import Failure, Record
 log = logging.getLogger(__name__)
 logging.getLogger("traitlets").setLevel(logging.ERROR)  # jupyter_client warns of sockets that close with the process
 _RECORD_MIME = "application/x-fau-record+json"
+_WATCH = Path(__file__).with_name("kernel_watch.py").read_text(encoding="utf-8")
 _RECORD_CELL = Path(__file__).with_name("kernel_record.py").read_text(encoding="utf-8") + "\n\nfau_publish()\n"
 
 
@@ -123,6 +124,7 @@ class _Run:
         node.nbformat, node.nbformat_minor = 4, 5
         source, target = self.work / "source.ipynb", self.work / "executed.ipynb"
         write(source, nbformat.writes(node))
+        write(self.work / "ipython" / "profile_default" / "startup" / "00-watch.py", _WATCH)
         running = kernel.manager(self.work, threads=self.crew.threads)
         self.crew.kernels[chapter.name] = running
         begin = time.monotonic()
@@ -176,6 +178,9 @@ class _Run:
         about = told[0]
         spent = [float(cell.metadata.get("papermill", {}).get("duration") or 0) for cell in executed.cells]
         self._tidy(executed)
+        if about["foreign"]:
+            left_out = pixels.without_pictures(executed)
+            log.warning("%s was run on pictures that are not rendered: %d left out", chapter.name, left_out)
         text = (nbformat.writes(executed) + "\n").encode()
         record = Record(
             chapter=chapter.name,
@@ -215,6 +220,7 @@ class _Run:
         if target is not None and target.is_file():
             executed = nbformat.read(target, as_version=4)
             self._tidy(executed)
+            pixels.without_pictures(executed)  # its kernel can no longer be asked what it had read
             text = (nbformat.writes(executed) + "\n").encode()
         failure = Failure(
             chapter=chapter.name,

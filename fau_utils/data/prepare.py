@@ -41,6 +41,7 @@ from fau_utils.data.detector import FaceDetector, NoDetector
 from fau_utils.data.pool import run_all
 from fau_utils.data.prepare_again import run
 from fau_utils.data.prepare_task import VIDEOS, WORK, Decision, Form, Job
+from fau_utils.data.rendered import is_rendered, mark
 from fau_utils.data.safe import MAX_PIXELS
 from fau_utils.data.stored import write_text
 from fau_utils.data.tree import existing_root
@@ -175,6 +176,8 @@ def prepare(
     }  # fmt: skip
     cuts = pieces(frames, limit=piece)
     _open_folder(job.out, asked, frames, cuts, retry=retry_quarantined)
+    if is_rendered(job.root):
+        mark(job.out)
     prepare_task.forget()
     with _alone(job.out):
         before = len(frames)

@@ -10,6 +10,7 @@ from typing import Any
 
 from fau_utils.data import options as typed
 from fau_utils.data.layouts import affwild2, bp4d, bp4dplus, disfa, disfaplus, emotionet
+from fau_utils.data.rendered import mark
 from fau_utils.frames import Frames
 
 LAYOUTS: dict[str, Callable[..., Frames]] = {
@@ -50,7 +51,9 @@ def export(layout: str, out: str | os.PathLike, **options: object) -> Frames:
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"{out}: expected a new or empty folder, found something in it; take another name or empty it")
-    return LAYOUTS[layout](out, **options)
+    frames = LAYOUTS[layout](out, **options)
+    mark(out)
+    return frames
 
 
 def options_of(layout: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from fau_utils.data.decode import encode
+from fau_utils.data.rendered import mark
 from fau_utils.data.stored import write_shard
 from fau_utils.faces import rng
 from fau_utils.faces.activity import base_rates, sample_intensity, two_sides
@@ -72,6 +73,7 @@ def write_shards(
             write_shard(path, samples, scratch=out)
             written.append(path)
             bar.update(min(per_shard, faces - first))
+    mark(out)
     return written
 
 
