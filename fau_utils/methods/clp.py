@@ -65,7 +65,8 @@ def temporal_margin_loss(
     t = torch.arange(frames, device=q.device)
     gap = (t[:, None] - t).abs()
     if reading == "C":
-        far = (cosine / temperature).masked_fill(gap <= 1, -torch.inf).logsumexp(2, keepdim=True)  # (B, T, 1)
+        least = torch.finfo(q.dtype).min  # not infinity: of three frames the middle one has none that is far
+        far = (cosine / temperature).masked_fill(gap <= 1, least).logsumexp(2, keepdim=True)  # (B, T, 1)
         near = (cosine - margin) / temperature
         return ((torch.logaddexp(near, far) - near) * (gap == 1)).sum() / (len(q) * (gap == 1).sum())
     d = 2 - 2 * cosine
@@ -174,6 +175,7 @@ class Clp(Learner):
 
     budgets: ClassVar[dict[str, dict]] = BUDGETS
     clips: ClassVar[bool] = True
+    temporal_weight: ClassVar[float] = 1.0
 
     def __init__(
         self,
@@ -225,10 +227,9 @@ class Clp(Learner):
         image, person, clip = in_clips(batch, self.length)  # (B, T, 3, H, W), (B,), (B,)
         shown = self.views(batch.image, together=self.length)
         q = self.encoder(shown).unflatten(0, image.shape[:2])  # (B, T, D)
-        flat = q.flatten(0, 1)
-        total, seen = q.new_zeros(()), {"std": spread(flat), "rank": rank(flat)}
         parts: dict[str, Tensor] = {}
         with torch.autocast(image.device.type, enabled=False):  # distances need float32
+            seen = {"std": spread(q.flatten(0, 1)), "rank": rank(q.flatten(0, 1))}
             if self.temporal_weight:
                 parts["temporal"] = temporal_margin_loss(q, margin=self.margin, reading=self.temporal)
             if self.weight:
@@ -236,12 +237,9 @@ class Clp(Learner):
                 q_r = q[torch.arange(len(q), device=q.device), r]
                 rebuilt, seen["entropy"] = self._rebuilt(q_r, k_r, person, clip)
                 parts["cross"] = self.weight * rebuilt
-            total = sum(parts.values(), total)
         if self.watch is not None and self.training and torch.is_grad_enabled():
             self.watch.see(**seen)
-        return Losses(total, {**parts, **seen})
-
-    temporal_weight: ClassVar[float] = 1.0
+        return Losses(sum(parts.values()), {**parts, **seen})
 
     def _reference(self, image: Tensor, person: Tensor, clip: Tensor) -> tuple[Tensor, Tensor]:
         """Which frame of each clip is r, (B,), and k_r, (B, D); other frames enter the memory on the way."""
