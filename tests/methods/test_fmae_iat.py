@@ -140,6 +140,7 @@ def test_without_strength_it_is_the_pretrained_vit(faces):
     assert float(ours.loss(batch).total) == float(plain.loss(batch).total)
     other = small(faces, strength=1.0, seed=3)
     assert all(torch.equal(p, other.get_parameter(name)) for name, p in plain.named_parameters())
+    assert not torch.equal(other.adversary[0].weight, small(faces, strength=1.0, seed=4).adversary[0].weight)
     with pytest.raises(ValueError, match="no identity head"):
         ours.name_people(batch)
 
@@ -209,6 +210,7 @@ def test_a_share_of_the_patches_is_left_out_in_training_only(faces):
         method.head.weight.normal_()
         still = method.eval().predict(batch)
         assert torch.equal(still, method.predict(batch))
+        assert torch.equal(method._feature(batch), method.embed(batch)), "nor when the loss of other faces is asked for"
         assert not torch.equal(method.train()._feature(batch), method._feature(batch))
 
 
@@ -224,6 +226,7 @@ def test_what_is_done_to_training_faces_is_not_done_to_others(faces):
     with torch.no_grad():
         method.head.weight.normal_()
         assert method.eval().predict(batch).std(0).max() > 0
+        method.loss(batch)
         assert not seen
         method.train()
         assert method._feature(batch).std(0).max() < 1e-5
