@@ -5,7 +5,7 @@ between people, and at the usual skew the forms of loss and head, and the contro
 look), ``people`` (5 to 500 of them), ``pretraining`` (none, or MAE on other people; few labels; the paper's mean
 pooling), and ``split`` (frames divided at random) make ``fmae_iat_<part>``; ``--part all`` makes them all.
 On a CPU the first nine cells of a seed take about six minutes on one thread. ``--budget gpu`` is the full grid with
-five seeds, to be run on a GPU; its tables have ``_gpu`` at the end of their names.
+five seeds, to be run on a GPU; its tables have ``_gpu`` at the end of their names. ``--verdicts`` prints the claims.
 
 Seeds are draws of the training people, of the initial weights and of the order of faces; the test people are always
 the same 60 others, whose base rates are not skewed. Nothing is chosen by them. Lambda and everything else were declared
@@ -28,8 +28,9 @@ from fau_utils.data.holdout import holdout
 from fau_utils.data.images import ImageSet
 from fau_utils.faces.population import Split, SynthFaces
 from fau_utils.methods import FmaeIat, MaePretraining
-from fau_utils.metrics.contrast import Contrast
+from fau_utils.metrics.contrast import Contrast, evidence
 from fau_utils.probes import Effort, embed, probe
+from fau_utils.results import reference
 from fau_utils.results.study import Study, contrast, scores
 from fau_utils.training import budget_for, fit, predict
 
@@ -362,10 +363,17 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0], add_help=False)
     parser.add_argument("--part", nargs="+", choices=[*RUNS, "all"], default=["grid"])
     parser.add_argument("--budget", choices=list(SIZES), default="cpu")
+    parser.add_argument(
+        "--verdicts", action="store_true", help="run nothing, print the declared claims of what is kept"
+    )
     options, rest = parser.parse_known_args(sys.argv[1:] if arguments is None else arguments)
     logging.getLogger("fau_utils.data.holdout").setLevel(logging.ERROR)  # the leak is what is measured
     for part in RUNS if "all" in options.part else options.part:
-        study(part, budget=options.budget).main(rest)
+        made = study(part, budget=options.budget)
+        if options.verdicts:
+            print(f"{made.name}\n{evidence(verdicts(part, reference.read(made.name).table)).to_string(index=False)}\n")
+        else:
+            made.main(rest)
 
 
 if __name__ == "__main__":
