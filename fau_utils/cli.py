@@ -222,7 +222,9 @@ def train(
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder of runs.")],
-    fold: Annotated[str | None, typer.Option(help="Who is tested: hash, name or number of a fold.", show_default=False)] = None,
+    fold: Annotated[
+        str | None, typer.Option(help="Who is tested: hash, name or number of a fold.", show_default=False)
+    ] = None,
     protocol: Annotated[str, typer.Option(help="Whose folds, AUs and labels, see fau score.")] = "ours",
     budget: Annotated[str, typer.Option(help="smoke, laptop, gpu or paper, as the method has them.")] = "laptop",
     seed: Annotated[int, typer.Option(help="Weights, order of faces, augmentation.", min=0)] = 0,
