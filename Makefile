@@ -12,7 +12,7 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.13 python3.11 python; do \
 BUDGET ?= laptop
 ARGS   ?=
 
-.PHONY: book test lab install lint format help clean
+.PHONY: book test test-slurm lab install lint format help clean
 .DEFAULT_GOAL := help
 
 book: $(STAMP) ## run every chapter and build the HTML
@@ -20,6 +20,13 @@ book: $(STAMP) ## run every chapter and build the HTML
 
 test: $(STAMP) ## run the whole test suite, lint and the floors contract included
 	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
+
+# Snakemake wants an older packaging than constraints.txt pins, so it has an environment of its own.
+test-slurm: $(STAMP) ## benchmark cells on a real SLURM of two nodes (root; apt install slurmctld slurmd slurm-client munge)
+	test -x $(VENV)-snakemake/bin/snakemake || { $(PYTHON) -m venv $(VENV)-snakemake && \
+		$(VENV)-snakemake/bin/python -m pip install --quiet "snakemake>=9.27,<10" "snakemake-executor-plugin-slurm>=1.4"; }
+	FAU_TEST_SLURM=1 FAU_SNAKEMAKE=$(VENV)-snakemake/bin/snakemake $(BIN)/python -m pytest tests/bench/test_slurm.py \
+		tests/bench/test_clusters.py $(ARGS)
 
 lab: $(STAMP) ## open the chapters in JupyterLab
 	$(BIN)/jupyter lab notebooks
@@ -36,7 +43,7 @@ clean: ## remove what was built (not .venv, not your results)
 	rm -rf build
 
 help:
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
 $(STAMP): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed and none is on the path: install one, or say make PYTHON=/path/to/python3.12" >&2; exit 2; }

@@ -15,7 +15,6 @@ takes the folder from a list, by the number that Kubernetes gives each pod.
 """
 
 import contextlib
-import ctypes
 import datetime
 import json
 import os
@@ -92,7 +91,10 @@ class _Cell:
         try:
             for attempt in range(times + 1):
                 work = self._work()
-                watched, cause = self._attempt(work, attempt)
+                try:
+                    watched, cause = self._attempt(work, attempt)
+                except Exception as error:  # noqa: BLE001  no device, no such body, no room on the disk
+                    watched, cause = Watched(1, 0.0, 0), cause_of(1, {"error": f"{type(error).__name__}: {error}"})
                 if cause is None:
                     self._publish(work, watched, attempt)
                     return FINISHED
@@ -139,7 +141,7 @@ class _Cell:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 pass_fds=descriptors,
-                preexec_fn=_die_with_parent,  # safe: this process has one thread
+                preexec_fn=processes.dies_with_parent(signal.SIGKILL),  # safe: this process has one thread
             )
             try:
                 watched = processes.watch(
@@ -246,12 +248,6 @@ def _wait(place: Place, digest: str, *, every: float = 0.1, patience: float = 15
 
 def _stop(*_: Any) -> None:
     raise Stopped
-
-
-def _die_with_parent() -> None:
-    """Ask Linux to end the body with the process that watches it; elsewhere the next attempt ends it."""
-    with contextlib.suppress(Exception):
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 def _now() -> str:

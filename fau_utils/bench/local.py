@@ -9,13 +9,16 @@ import os
 import signal
 import subprocess
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 
 import psutil
 
 from fau_utils.bench import gpus
 from fau_utils.bench.plan import Task, command
+
+AGAIN = 2
+"""Times that a cell whose process was killed is begun again in one run."""
 
 
 class Interrupted(Exception):
@@ -45,14 +48,19 @@ def run(
     Interrupted
         After Ctrl-C, SIGTERM or a closed terminal: cells are stopped, those that are finished are kept.
     """
-    waiting, running = deque(tasks), {}
+    waiting, running, killed = deque(tasks), {}, Counter()
     devices = len(gpus.pool()) if any(task.cell.limits.gpus for task in tasks) else 0
     memory = psutil.virtual_memory().total
     with signals_interrupt():
         try:
             while waiting or running:
                 for process in [p for p in running if p.poll() is not None]:
-                    ended(running.pop(process), process.returncode)
+                    task = running.pop(process)
+                    if process.returncode < 0 and killed[task.cell.id] < AGAIN:
+                        killed[task.cell.id] += 1  # not the cell's doing; it had no time to write down anything
+                        waiting.append(task)
+                    else:
+                        ended(task, process.returncode)
                 for _ in range(len(waiting)):  # one that must wait lets a smaller one pass
                     if len(running) >= workers:
                         break

@@ -1,9 +1,11 @@
 """The processes of a cell: found by a mark in their environment, measured together, ended together."""
 
 import contextlib
+import ctypes
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -114,6 +116,14 @@ def alive(pid: int, started: float) -> bool:
         return abs(process.create_time() - started) < 2 and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
+
+
+def dies_with_parent(number: signal.Signals) -> Callable[[], None]:
+    """For ``preexec_fn``: Linux then sends the child that signal when its parent is gone. Elsewhere nothing."""
+    if not sys.platform.startswith("linux"):
+        return lambda: None
+    prctl = ctypes.CDLL(None).prctl  # looked up before the fork, after which little is safe
+    return lambda: prctl(1, number)  # PR_SET_PDEATHSIG
 
 
 def _marked(mark: str) -> list[psutil.Process]:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from fau_utils.bench import local
+from fau_utils.bench import local, processes
 from fau_utils.bench.plan import Task
 from fau_utils.bench.store import Store
 
@@ -109,6 +109,7 @@ def run(
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            preexec_fn=processes.dies_with_parent(signal.SIGTERM),  # it takes its jobs back
         )
         try:
             while process.poll() is None:
