@@ -27,6 +27,16 @@ def test_what_reads_the_features_learns_at_full_strength():
     torch.testing.assert_close(features.grad, -2 * before)
 
 
+def test_a_strength_that_is_a_tensor_is_one_and_gets_no_gradient():
+    x, strength = torch.randn(5, 3, requires_grad=True), torch.tensor(0.3)
+    y = reverse_gradient(x, strength)
+    assert torch.equal(y, x)
+    given = torch.randn(5, 3)
+    y.backward(given)
+    assert torch.equal(x.grad, given * -strength)
+    assert strength.grad is None
+
+
 def test_strength_can_be_set_at_each_step_and_is_not_saved():
     layer = GradientReversal(0.0)
     assert not layer.state_dict()
