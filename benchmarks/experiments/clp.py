@@ -278,9 +278,7 @@ def resemblance(h: np.ndarray, z: torch.Tensor, k: torch.Tensor, test: Features)
 def tuned(learner: Learner, *, seed: int, device: str, size: Size) -> dict[str, Any]:
     """Scores after all weights were fine-tuned on the labelled people."""
     faces = labelled()["train"]
-    method = SupervisedClips(faces.aus, trunk=size.trunk, seed=seed)
-    own = {k: v for k, v in learner.encoder.state_dict().items() if not k.startswith("head.")}
-    method.encoder.load_state_dict(own)
+    method = SupervisedClips(faces.aus, trunk=size.trunk, init=learner, seed=seed)
     numbers = budget_for(method, "laptop").replace(views=size.tuning, batch_size=64, lr=5e-4)
     fit(method, faces, budget=numbers, seed=seed, device=device, progress=False)
     found = scores(predict(method, labelled()["test"], device=device))

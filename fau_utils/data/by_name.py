@@ -40,7 +40,8 @@ def synth_of(name: str) -> SynthFaces:
     """The rendered dataset of a name such as ``synth:subjects=20,frames=50,res=112``.
 
     Numbers of :class:`SynthFaces` by their names; ``subjects`` and ``frames`` are those of the training people (and of
-    the unlabelled ones); half as many others are for validation and as many for the test.
+    the unlabelled ones); half as many others are for validation and as many for the test. With ``clip_length`` frames
+    come in clips of so many.
 
     Raises
     ------
@@ -51,15 +52,16 @@ def synth_of(name: str) -> SynthFaces:
     words = [word for word in name.partition(":")[2].split(",") if word]
     chosen = parse(words, {"subjects": int, "frames": int, **simple}, of="synth")
     people, frames = chosen.pop("subjects", None), chosen.pop("frames", None)
-    config = SynthFaces(**chosen)
-    if people is None and frames is None:
-        return config
-    sizes: dict[str, Split] = {}
+    length = chosen.get("clip_length", 1)
+    if people is None and frames is None and length == 1:
+        return SynthFaces(**chosen)
+    config, sizes = SynthFaces(), {}
     for side, part in (("train", 1), ("seen", 1), ("unlabelled", 1), ("val", 2), ("test", 2)):
         usual: Split = getattr(config, side)
         count = usual.subjects if people is None else max(1, people // part)
-        sizes[side] = replace(usual, subjects=count, frames=usual.frames if frames is None else frames)
-    return replace(config, **sizes)
+        shown = max(1, round(usual.frames / length)) * length if frames is None else frames
+        sizes[side] = replace(usual, subjects=count, frames=shown)
+    return replace(config, **chosen, **sizes)
 
 
 def synth_sides(name: str) -> dict[str, ImageSet]:

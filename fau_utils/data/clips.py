@@ -21,6 +21,9 @@ from fau_utils.faces.rng import mix, uniform
 
 log = logging.getLogger(__name__)
 
+LENGTH = 7
+"""Frames of a clip: as many as the figure of Li & Shan (2023) draws."""
+
 _WINDOW = 0x436C6970
 """Says what the random numbers are for."""
 
@@ -67,7 +70,7 @@ class ClipSet:
         A length or stride below 1, or no run that is long enough.
     """
 
-    def __init__(self, data: ImageSet, *, length: int = 7, stride: int | Sequence[int] = 1):
+    def __init__(self, data: ImageSet, *, length: int = LENGTH, stride: int | Sequence[int] = 1):
         strides = (stride,) if isinstance(stride, int) else tuple(stride)
         if length < 1 or not strides or min(strides) < 1:
             raise ValueError(f"expected a length and strides of at least 1, found {length} and {strides}")

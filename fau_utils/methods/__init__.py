@@ -1,6 +1,16 @@
 """One file per paper, and the baselines."""
 
 from fau_utils.methods.baselines import BASELINES, BaseRate, CnnDetector, LandmarkMlp, VitDetector
+from fau_utils.methods.clip_baselines import (
+    ClipAutoencoder,
+    CrossOnly,
+    Moco,
+    OwnRows,
+    SimClr,
+    SupervisedClips,
+    TemporalOnly,
+)
+from fau_utils.methods.clp import Clp
 from fau_utils.methods.contract import Learner, Losses, Method, masked_bce
 from fau_utils.methods.fmae_iat import FmaeIat
 from fau_utils.methods.graph_teacher import GraphDetector
@@ -15,6 +25,14 @@ METHODS: dict[str, type] = {
     "fmae-iat": FmaeIat,
     "graph-detector": GraphDetector,
     "occlusion-mae": OcclusionMae,
+    "clp": Clp,
+    "clp-temporal": TemporalOnly,
+    "clp-cross": CrossOnly,
+    "clp-own-rows": OwnRows,
+    "clip-moco": Moco,
+    "clip-simclr": SimClr,
+    "clip-autoencoder": ClipAutoencoder,
+    "clip-detector": SupervisedClips,
 }
 """Everything that ``fau train`` can train, by name. A constructor is given what it asks for by name, of ``aus``,
 ``subjects``, ``size``, ``seed`` and ``init``."""
@@ -23,7 +41,10 @@ __all__ = [
     "BASELINES",
     "METHODS",
     "BaseRate",
+    "ClipAutoencoder",
+    "Clp",
     "CnnDetector",
+    "CrossOnly",
     "FmaeIat",
     "GraphDetector",
     "LandmarkMlp",
@@ -31,8 +52,13 @@ __all__ = [
     "Losses",
     "MaePretraining",
     "Method",
+    "Moco",
     "OcclusionMae",
+    "OwnRows",
     "PretrainedVit",
+    "SimClr",
+    "SupervisedClips",
+    "TemporalOnly",
     "VitDetector",
     "masked_bce",
 ]

@@ -9,6 +9,8 @@ is no part of a state dict and loses what does not fit at its end; and it brings
 lightly is installed the tests hold the two against each other.
 """
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -19,6 +21,7 @@ from fau_utils.aus import known
 from fau_utils.batch import Batch
 from fau_utils.methods.clp import BUDGETS, Clp
 from fau_utils.methods.contract import Learner, Losses, Method, masked_bce
+from fau_utils.models import store
 from fau_utils.models.clip_encoder import ClipEncoder, Follower, Memory
 from fau_utils.models.clip_views import Views
 from fau_utils.models.collapse import Watch, rank, spread
@@ -214,25 +217,41 @@ class ClipAutoencoder(FrameLearner):
 
 
 class SupervisedClips(Method):
-    """The ceiling: the same encoder and views, taught by AU labels.
+    """The ceiling, and what fine-tuning makes of the others: the same encoder and views, taught by AU labels.
 
     Parameters
     ----------
     aus : sequence of int
     size, trunk, dim
         Of the encoder.
+    init : path or learner, optional
+        A learner of this module, or the folder that ``fau train clp`` left; its features are begun from, its head is
+        left behind.
     seed : int
     """
 
     budgets: ClassVar[dict[str, dict]] = BUDGETS
 
-    def __init__(self, aus, *, size: int = 64, trunk: str | None = None, dim: int = 256, seed: int = 0):
+    def __init__(
+        self,
+        aus: Sequence[int],
+        *,
+        size: int = 64,
+        trunk: str | None = None,
+        dim: int = 256,
+        init: str | Path | nn.Module | None = None,
+        seed: int = 0,
+    ):
         super().__init__()
         self.aus = known(aus)
         with seeded(seed):
             self.encoder = ClipEncoder(size=size, trunk=trunk, dim=dim, head=0)
             self.classify = nn.Linear(dim, len(self.aus))
         self.views = Views()
+        if init is not None:
+            learnt = init.encoder if isinstance(init, nn.Module) else store.load(init, kinds=_KINDS)
+            weights = {name: value for name, value in learnt.state_dict().items() if not name.startswith("head.")}
+            self.encoder.load_state_dict(weights)
 
     def prepare(self, images: Tensor) -> None:
         self.encoder.normalise.fit(images)
@@ -246,6 +265,9 @@ class SupervisedClips(Method):
 
     def embed(self, batch: Batch) -> Tensor:
         return self.encoder.features(batch.image).float()
+
+
+_KINDS = {"ClipEncoder": ClipEncoder}
 
 
 def _up(before: int, after: int) -> tuple[nn.Module, ...]:

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from lightning.fabric import Fabric
 
 from fau_utils.data import by_name
+from fau_utils.data.clips import LENGTH, ClipSet
 from fau_utils.data.images import ImageSet
 from fau_utils.data.options import keywords_of, options_of, parse
 from fau_utils.data.published import AUGMENTATIONS
@@ -24,6 +25,7 @@ from fau_utils.data.source import Source
 from fau_utils.methods import METHODS, Learner, Method
 from fau_utils.methods.recipes import Recipe
 from fau_utils.models import store
+from fau_utils.models.clip_encoder import ClipEncoder
 from fau_utils.results.run import HISTORY, DamagedRun, Run, hashed, plain
 from fau_utils.training import Budget, Fitted, budget_for, fit
 from fau_utils.training.checkpoints import Checkpoints
@@ -171,6 +173,8 @@ def plan(job: Job) -> Plan:
             raise ValueError(f"--init {job.init}: expected a checkpoint, found none")
     detects = issubclass(learner, Method)
     data, said = _fold(job) if detects else _source(job)
+    if getattr(learner, "clips", False):
+        data = _in_clips(data, chosen, of=job)
     if recipe is not None and "views" not in numbers:
         budget = budget.replace(views=recipe.budget(len(data.train))["views"])
     parameters = plain(
@@ -247,7 +251,8 @@ def _work(fabric: Fabric, job: Job, made: Plan | None, progress: bool) -> None:
                 weights=True,
             )
     else:
-        fitted = fit(made.build(made.data), made.data, **options)
+        # frames of a clip that are mirrored one by one are no clip any more: such learners draw their own views
+        fitted = fit(made.build(made.data), made.data, augment=not isinstance(made.data, ClipSet), **options)
         if fabric.is_global_zero:
             _write_pretrained(made, fitted)
     fabric.barrier()
@@ -276,10 +281,17 @@ def _source(job: Job) -> tuple[Source, dict[str, Any]]:
     return data, {"name": job.data.partition(":")[0], "faces": len(data), "size": int(data.images.shape[-1])}
 
 
+def _in_clips(data: Source, options: dict[str, Any], *, of: Job) -> ClipSet:
+    if not isinstance(data, ImageSet):
+        raise ValueError(f"{of.data}: shards have no order of frames; {of.method} needs synth or a prepared folder")
+    return ClipSet(data, length=options.get("length", LENGTH))
+
+
 def _given(learner: type[Learner], job: Job, train: Source) -> dict[str, Any]:
     """What a constructor asks for by name and the data or the job say."""
     takes = set(keywords_of(learner)) | set(inspect.signature(learner).parameters)
     known: dict[str, Callable[[], Any]] = {"seed": lambda: job.seed, "size": lambda: job.size}
+    train = train.data if isinstance(train, ClipSet) else train
     if isinstance(train, ImageSet):
         known |= {"aus": lambda: train.aus, "subjects": lambda: train.frames.subjects}
         known["size"] = lambda: int(train.images.shape[-1])
@@ -308,9 +320,10 @@ def _finished(made: Plan) -> bool:
 
 def _write_pretrained(made: Plan, fitted: Fitted) -> None:
     """The pretrained network with its history; its description comes last, and says that it is finished."""
-    network = next((part for part in fitted.method.modules() if type(part).__name__ in store.KINDS), None)
+    kinds = (*store.KINDS, ClipEncoder.__name__)
+    network = next((part for part in fitted.method.modules() if type(part).__name__ in kinds), None)
     if network is None:
-        raise TypeError(f"{type(fitted.method).__name__} holds no network of {', '.join(store.KINDS)} to be saved")
+        raise TypeError(f"{type(fitted.method).__name__} holds no network of {', '.join(kinds)} to be saved")
     made.path.mkdir(parents=True, exist_ok=True)
     fitted.history.to_parquet(made.path / HISTORY, index=False)
     said = {"parameters": made.parameters, "views": fitted.views, "seconds": fitted.seconds, "device": fitted.device}
