@@ -17,6 +17,8 @@ from fau_utils.methods import (
     VitDetector,
     masked_bce,
 )
+from fau_utils.methods.domain_baselines import Dann, LandmarkTask
+from fau_utils.methods.domain_separation import DomainSeparation
 from fau_utils.training import budget_for
 
 METHODS = {
@@ -58,6 +60,12 @@ METHODS = {
         distance="mse",
         seed=seed,
     ),
+    "domain-separation": lambda aus, subjects, seed: DomainSeparation(aus, size=32, seed=seed),
+    "domain-separation, unshared": lambda aus, subjects, seed: DomainSeparation(
+        aus, size=32, detector="unshared", reads="encoded", seed=seed
+    ),
+    "landmark task": lambda aus, subjects, seed: LandmarkTask(aus, size=32, seed=seed),
+    "dann": lambda aus, subjects, seed: Dann(aus, size=32, weight=[1.5] * len(aus), seed=seed),
     "landmarks": lambda aus, subjects, seed: LandmarkMlp(aus, seed=seed),
     "base rate": lambda aus, subjects, seed: BaseRate(aus, subjects=subjects),
 }
