@@ -5,7 +5,6 @@
 has a notebook that a person can open.
 """
 
-import contextlib
 import json
 import logging
 import shutil
@@ -68,9 +67,8 @@ def _papermill(source: Path, work: Path, given: dict[str, Any]) -> None:
 def _failure(error: Exception) -> dict[str, Any]:
     lines = list(getattr(error, "traceback", None) or traceback.format_exception(error))
     name, text = getattr(error, "ename", type(error).__name__), getattr(error, "evalue", str(error))
+    # counted from 1 in the chapter; papermill counts from 0, and has put a cell with the parameters in front of it
     cell = getattr(error, "cell_index", None)
-    with contextlib.suppress(TypeError):
-        cell = cell + 1
     return {"error": f"{name}: {text}", "traceback": _plain("\n".join(lines)), "cell": cell}
 
 
