@@ -3,9 +3,10 @@
 ``python benchmarks/experiments/fmae_iat.py`` makes the table ``fmae_iat``: lambda against the skew of base rates
 between people, and at the usual skew the forms of loss and head, and the controls. ``--part dynamics`` (scores look by
 look), ``people`` (5 to 500 of them), ``pretraining`` (none, or MAE on other people; few labels; the paper's mean
-pooling), and ``split`` (frames divided at random) make ``fmae_iat_<part>``; ``--part all`` makes them all.
-On a CPU the first nine cells of a seed take about six minutes on one thread. ``--budget gpu`` is the full grid with
-five seeds, to be run on a GPU; its tables have ``_gpu`` at the end of their names. ``--verdicts`` prints the claims.
+pooling), ``scale`` (views of pretraining, networks) and ``split`` (frames divided at random) make ``fmae_iat_<part>``;
+``--part all`` makes them all. On a CPU the first nine cells of a seed take about six minutes on one thread.
+``--budget gpu`` is the full grid with five seeds, to be run on a GPU; its tables have ``_gpu`` at the end of their
+names. ``--verdicts`` runs nothing and prints the claims.
 
 Seeds are draws of the training people, of the initial weights and of the order of faces; the test people are always
 the same 60 others, whose base rates are not skewed. Nothing is chosen by them. Lambda and everything else were declared
@@ -40,6 +41,7 @@ CODE = [
 ]  # fmt: skip
 SKEW = 1.2  # what real sets look like
 WEAK, STRONG = 0.5, 2.0
+FEW = 8  # of so many frames one has a label, where labels are few
 
 
 @dataclass(frozen=True)
@@ -56,12 +58,14 @@ class Size:
     pretraining: int  # views
     counts: tuple[int, ...]  # beside `people`, which are in the grid
     looks: int = 15
+    networks: tuple[str, ...] = ()  # besides `model`, smaller ones
 
 
 SIZES = {
     "cpu": Size(3, 20, 100, 10_240, 32, "mini64", 1500, 64_000, (5, 10, 80), looks=8),
-    "gpu": Size(5, 40, 200, 200_000, 128, "mini192", 20_000, 4_000_000, (5, 10, 20, 100, 200, 500)),
-}
+    "gpu": Size(5, 40, 200, 200_000, 128, "mini192", 20_000, 4_000_000, (5, 10, 20, 100, 200, 500),
+                networks=("mini96", "mini64")),
+}  # fmt: skip
 
 CLAIMS: dict[str, list[dict[str, Any]]] = {
     "grid": [
@@ -104,6 +108,10 @@ CLAIMS: dict[str, list[dict[str, Any]]] = {
         {"claim": "in the paper's geometry lambda 0.5 raises AUC on strangers",
          "where": {"labels": "all labels", "init": "mae", "pool": "mean"},
          "ours": {"strength": WEAK}, "theirs": {"strength": 0.0}},
+    ],
+    "scale": [
+        {"claim": "ten times the views of pretraining raise AUC with few labels", "where": {"network": "default"},
+         "ours": {"share": 1.0}, "theirs": {"share": 0.1}},
     ],
     "split": [
         {"claim": "frames divided at random look more than 5 points of AUC better than strangers", "least": 5.0,
@@ -270,9 +278,9 @@ def run_people(cell: dict, device: str, *, size: Size) -> dict:
 
 
 @functools.lru_cache(maxsize=2)
-def pretrained(seed: int, size: Size, device: str) -> MaePretraining:
+def pretrained(seed: int, size: Size, device: str, share: float = 1.0) -> MaePretraining:
     method = MaePretraining(model=size.model, seed=seed)
-    numbers = budget_for(method, "laptop").replace(views=size.pretraining)
+    numbers = budget_for(method, "laptop").replace(views=round(share * size.pretraining))
     faces = load(world(seed, skew=SKEW, size=size), "unlabelled")
     return fit(method, faces, budget=numbers, seed=seed, device=device, progress=False).method
 
@@ -281,11 +289,22 @@ def run_pretraining(cell: dict, device: str, *, size: Size) -> dict:
     config = world(cell["seed"], skew=SKEW, size=size)
     faces = load(config, "train")
     if cell["labels"] == "few labels":  # of all people
-        faces = faces.subset(np.arange(0, len(faces), 8))
+        faces = faces.subset(np.arange(0, len(faces), FEW))
     init = None if cell["init"] == "random" else pretrained(cell["seed"], size, device)
     method, row = train(faces, seed=cell["seed"], size=size, device=device, strength=cell["strength"],
                         base_rate_bias=True, init=init, pool=cell["pool"])  # fmt: skip
     return row | measured(method, config, device=device, probes=cell["labels"] == "all labels")
+
+
+def run_scale(cell: dict, device: str, *, size: Size) -> dict:
+    if cell["network"] != "default":
+        size = replace(size, model=cell["network"])
+    config = world(cell["seed"], skew=SKEW, size=size)
+    faces = load(config, "train")
+    init = pretrained(cell["seed"], size, device, cell["share"]) if cell["share"] else None
+    few = faces.subset(np.arange(0, len(faces), FEW))
+    method, row = train(few, seed=cell["seed"], size=size, device=device, strength=0.0, init=init)
+    return row | measured(method, config, device=device, probes=False)
 
 
 def run_split(cell: dict, device: str, *, size: Size) -> list[dict]:
@@ -327,6 +346,13 @@ def cells(part: str, size: Size) -> list[dict]:
             {"arm": named(s), "init": init, "pool": pool, "labels": labels, "strength": s, "seed": seed}
             for seed in seeds for init, pool, labels, s in order
         ]  # fmt: skip
+    if part == "scale":
+        order = [("default", share) for share in (1.0, 0.1, 0.0, 0.3, 0.03)]
+        order += [(network, share) for network in size.networks for share in (1.0, 0.0)]
+        return [
+            {"arm": "MAE" if share else "random", "network": network, "share": share, "seed": seed}
+            for seed in seeds for network, share in order
+        ]  # fmt: skip
     if part == "split":
         return [{"arm": named(s), "strength": s, "seed": seed} for seed in seeds for s in both]
     counts = {"dynamics": (10, size.people) if size.seeds > 3 else (10,), "people": size.counts}[part]
@@ -338,7 +364,7 @@ def cells(part: str, size: Size) -> list[dict]:
 
 RUNS: dict[str, Callable[..., Any]] = {
     "grid": run_grid, "dynamics": run_dynamics, "people": run_people,
-    "pretraining": run_pretraining, "split": run_split,
+    "pretraining": run_pretraining, "scale": run_scale, "split": run_split,
 }  # fmt: skip
 
 

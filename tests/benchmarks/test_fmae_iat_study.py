@@ -23,7 +23,7 @@ def script():
     return module
 
 
-PARTS = ["grid", "dynamics", "people", "pretraining", "split"]
+PARTS = ["grid", "dynamics", "people", "pretraining", "scale", "split"]
 SEVERAL = {"dynamics": ("when", ["last", "val", "test"]), "split": ("tested on", ["the same people", "strangers"])}
 
 
