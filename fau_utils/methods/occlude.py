@@ -98,5 +98,36 @@ def occluded(batch: Batch, hidden: Tensor, *, fill: str | Tensor = "grey", seed:
     if isinstance(fill, str) and fill in ("noise", "colour") and seed is None:
         seed = torch.randint(1 << 62, (len(batch),)).to(batch.image.device, non_blocking=True)
     made = batch.with_image(apply_patches(batch.image, hidden, fill=fill, seed=seed))
-    made.visible = ~hidden if batch.visible is None else batch.visible & ~hidden
+    grid = round(hidden.shape[1] ** 0.5)
+    made.visible = ~hidden if batch.visible is None else ~(hidden | on_grid(~batch.visible, grid=grid))
     return made
+
+
+def on_grid(hidden: Tensor, *, grid: int) -> Tensor:
+    """The same mask on another grid, (B, grid * grid) bool: a larger patch is hidden where at least half of it is.
+
+    Parameters
+    ----------
+    hidden : Tensor, (B, P) bool
+    grid : int
+        Patches per side; divides, or is divided by, that of the mask.
+
+    Raises
+    ------
+    ValueError
+        When neither divides the other.
+    """
+    now = round(hidden.shape[1] ** 0.5)
+    if now == grid:
+        return hidden
+    if now * now != hidden.shape[1] or max(now, grid) % min(now, grid):
+        raise ValueError(
+            f"expected a mask whose grid fits to one of {grid} x {grid} patches, found {hidden.shape[1]} patches; "
+            f"make it with grid={grid}"
+        )
+    square = hidden.unflatten(1, (now, now))
+    if now < grid:
+        return square.repeat_interleave(grid // now, 1).repeat_interleave(grid // now, 2).flatten(1)
+    side = now // grid
+    share = square.unflatten(2, (grid, side)).unflatten(1, (grid, side)).float().mean((2, 4))
+    return (share >= 0.5).flatten(1)

@@ -17,13 +17,13 @@ from fau_utils.methods.baselines import CnnDetector
 from fau_utils.methods.contract import Losses, Method
 from fau_utils.methods.graph_teacher import GraphDetector
 from fau_utils.methods.mae import MaePretraining
-from fau_utils.methods.occlude import Occlude
+from fau_utils.methods.occlude import Occlude, on_grid
 from fau_utils.methods.occlusion_mae import OcclusionMae
 from fau_utils.models.graph import AuGraph
 from fau_utils.models.normalise import SPREAD, MeanFace
 from fau_utils.models.patches import unpatchify
 from fau_utils.models.seeded import seeded
-from fau_utils.models.visible import check_grid, without
+from fau_utils.models.visible import without
 
 
 class OcclusionAugmented(Method):
@@ -79,8 +79,8 @@ class MaskChannelDetector(GraphDetector):
         image = self.normalise(batch.image)
         hidden = torch.zeros_like(image[:, :1])
         if batch.visible is not None:
-            check_grid(self.encoder, batch.visible)
-            hidden = 1 - without(torch.ones_like(hidden), ~batch.visible, patch=self.encoder.patch)
+            mask = on_grid(~batch.visible, grid=self.encoder.grid)
+            hidden = 1 - without(torch.ones_like(hidden), mask, patch=self.encoder.patch)
         return self.head(self.encoder.tokens(torch.cat([image, hidden], 1)))
 
 
@@ -114,18 +114,18 @@ class InpaintThenClassify(Method):
         if batch.visible is None:
             return batch
         network, training = self.mae.network.eval(), self.training
-        check_grid(network.encoder, batch.visible)
-        pixels = without(self.mae.normalise(batch.image), ~batch.visible, patch=network.patch)
-        count = batch.visible.sum(1)
+        visible = ~on_grid(~batch.visible, grid=network.encoder.grid)
+        pixels = without(self.mae.normalise(batch.image), ~visible, patch=network.patch)
+        count = visible.sum(1)
         for seen in count.unique().tolist():
             rows = (count == seen).nonzero()[:, 0]
             if 0 < seen < network.patches:
-                pixels[rows] = self._painted(pixels[rows], batch.visible[rows], seen)
+                pixels[rows] = self._painted(pixels[rows], visible[rows], seen)
         self.train(training)
         normalise = self.mae.normalise
         spread = SPREAD if isinstance(normalise, MeanFace) else normalise.spread
         image = pixels * spread + normalise.mean
-        shown = without(torch.ones_like(image[:, :1]), ~batch.visible, patch=network.patch) > 0
+        shown = without(torch.ones_like(image[:, :1]), ~visible, patch=network.patch) > 0
         made = batch.with_image(torch.where(shown, batch.image, image.clamp(0, 1)))
         made.visible = None
         return made

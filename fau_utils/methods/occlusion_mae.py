@@ -23,9 +23,9 @@ from torch.nn import functional as F
 from fau_utils.batch import Batch
 from fau_utils.methods.contract import Losses, share_of_all
 from fau_utils.methods.graph_teacher import GraphDetector, Pool, load_teacher
-from fau_utils.methods.occlude import Occlude, occluded
+from fau_utils.methods.occlude import Occlude, occluded, on_grid
 from fau_utils.models.graph import AuGraph
-from fau_utils.models.visible import GROUPS, check_grid, encode_visible
+from fau_utils.models.visible import GROUPS, encode_visible
 
 Distil = Literal["nodes+edges", "nodes", "edges", "logits", "none"]
 Distance = Literal["normalised", "mse"]
@@ -202,7 +202,7 @@ class OcclusionMae(GraphDetector):
             hidden = ~batch.visible
         if hidden is None:
             return super().graph(batch)
-        check_grid(self.encoder, hidden)
+        hidden = on_grid(hidden, grid=self.encoder.grid)
         if self.present == "paint":
             return super().graph(occluded(batch, hidden, fill=self.occlusion.fill))
         return self._read(*self.latents(batch, hidden))
@@ -238,7 +238,11 @@ class OcclusionMae(GraphDetector):
 
     def _hidden(self, batch: Batch) -> Tensor:
         drawn = self.occlusion.draw(len(batch), grid=self.encoder.grid)
-        return drawn if batch.visible is None else drawn.to(batch.visible.device) | ~batch.visible
+        return (
+            drawn
+            if batch.visible is None
+            else drawn.to(batch.visible.device) | on_grid(~batch.visible, grid=self.encoder.grid)
+        )
 
     def _fitting(self, teacher: GraphDetector) -> GraphDetector:
         if tuple(teacher.aus) != tuple(self.aus):
