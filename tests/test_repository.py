@@ -125,3 +125,23 @@ def test_package_imports_without_what_only_the_book_needs():
     )
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
+
+
+def test_nothing_here_names_a_feeling_as_a_label():
+    """AUs are movements. Aff-Wild2's own header has columns of feelings, which its layout writes and nobody reads."""
+    words = re.compile(
+        r"\b(happ(y|iness)|sad(ness)?|ang(ry|er)|fear(ful)?|disgust(ed)?|valence|arousal|contempt)\b", re.I
+    )
+    allowed = {"fau_utils/data/layouts/affwild2.py", "tests/test_repository.py"}
+    found = {}
+    for path in _tracked():
+        name = path.relative_to(ROOT).as_posix()
+        if (
+            path.suffix in {".py", ".json", ".yml", ".yaml"}
+            and name not in allowed
+            and not name.startswith("notebooks/")
+        ):
+            hits = words.findall(path.read_text(errors="ignore"))
+            if hits:
+                found[name] = len(hits)
+    assert found == {}
