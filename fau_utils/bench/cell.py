@@ -32,13 +32,13 @@ import psutil
 from fau_utils.bench import gpus, processes
 from fau_utils.bench.causes import Cause, cause_of
 from fau_utils.bench.processes import Watched
-from fau_utils.bench.store import HOST, SCHEMA, Place, held, read_json, remove, write_json
+from fau_utils.bench.store import HOST, ROOT, SCHEMA, Place, held, raw, read_json, remove, write_json
 
 FINISHED, FAILED, WRONG, STOPPED = 0, 1, 2, 143
 
 
 class Stopped(BaseException):
-    """SIGTERM or SIGINT: whoever started the cell wants it to end."""
+    """SIGTERM or SIGINT, since whoever started the cell wants it to end; or it is not wanted in this form."""
 
 
 def run(place: Place) -> int:
@@ -89,6 +89,7 @@ class _Cell:
         processes.end_orphans(self.place.folder)
         times, wait = self.spec["retries"]["times"], self.spec["retries"]["wait"]
         try:
+            self._same_sources()
             for attempt in range(times + 1):
                 work = self._work()
                 try:
@@ -96,6 +97,7 @@ class _Cell:
                 except Exception as error:  # noqa: BLE001  no device, no such body, no room on the disk
                     watched, cause = Watched(1, 0.0, 0), cause_of(1, {"error": f"{type(error).__name__}: {error}"})
                 if cause is None:
+                    self._same_sources()
                     self._publish(work, watched, attempt)
                     return FINISHED
                 self.tries.append({"attempt": attempt + 1, "seconds": watched.seconds, "cause": cause.text})
@@ -106,12 +108,18 @@ class _Cell:
                 self._log(f"trying again in {pause:g} s")
                 self._say("waiting", until=time.time() + pause, error=cause.text)
                 time.sleep(pause)
-        except Stopped:
+        except Stopped as why:
             processes.end_orphans(self.place.folder)
-            self._log("stopped")
-            self._say("stopped")
+            self._log(f"stopped {why}")
+            self._say("stopped", error=str(why))
             raise
         raise AssertionError("a cell ends in the loop")
+
+    def _same_sources(self) -> None:
+        """Refuse to say of a result that it was made with code that was edited meanwhile."""
+        changed = [name for name, digest in self.spec["sources"].items() if raw(ROOT / name) != digest]
+        if changed:
+            raise Stopped(f"{changed[0]} changed after it was planned")
 
     def _attempt(self, work: Path, attempt: int) -> tuple[Watched, Cause | None]:
         limits = self.spec["limits"]

@@ -11,9 +11,8 @@ from typing import Any
 from fau_utils.bench import local, plan, progress
 from fau_utils.bench.grid import Grid, load
 from fau_utils.bench.plan import DONE, FAILED, LEFT, RUNNING, Task
-from fau_utils.bench.store import Store, held, remove
+from fau_utils.bench.store import ROOT, Store, held, remove
 
-ROOT = Path(__file__).resolve().parents[2]
 GRIDS = ROOT / "benchmarks" / "grids"
 
 
@@ -224,7 +223,7 @@ class _Live:
             now = progress.read(self.store)
             left = progress.duration(now.seconds_left(self.workers))
             done, failed = now.counts[DONE], now.counts[FAILED]
-            said = f"{task.cell.id} {'failed' if code else 'done'}"
+            said = f"{task.cell.id} {({0: 'done', 1: 'failed'}).get(code, 'not finished')}"
             self.console.print(f"{said}; {done} of {len(now.entries)} done, {failed} failed, {left} left", markup=False)
 
     def tick(self) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fau_utils.bench.grid import Cell, Grid
+from fau_utils.bench.store import ROOT, raw
 
 Ingredients = dict[str, Any]
 _CODE = ("fau_utils.data.by_name", "fau_utils.training.fold", "fau_utils.results.run")
@@ -32,8 +33,7 @@ def ingredients(cell: Cell, grid: Grid, *, notebook: Path) -> Ingredients:
         ``versions``, and ``init`` where a checkpoint is named.
     """
     if grid.body is not None:
-        files = [Path(word) for word in grid.body if Path(word).is_file() and "/" in word]
-        return {"parameters": cell.parameters, "code": {path.name: _digest(path) for path in files}}
+        return {"parameters": cell.parameters, "code": {path.name: _digest(path) for path in _own(grid)}}
     made = {
         "parameters": cell.parameters,
         "notebook": _digest(notebook),
@@ -43,6 +43,14 @@ def ingredients(cell: Cell, grid: Grid, *, notebook: Path) -> Ingredients:
     }
     init = _init(cell)
     return made if init is None else {**made, "init": _digest(init)}
+
+
+def sources(found: Ingredients, grid: Grid, *, notebook: Path) -> dict[str, str]:
+    """Hashes of the very files, to be held against those that are there when a cell begins and when it ends."""
+    if grid.body is not None:
+        return {str(path): raw(path) for path in _own(grid)}
+    named = {name: ROOT / name for name in found["code"]}
+    return {name: raw(path) for name, path in {**named, str(notebook.relative_to(ROOT)): notebook}.items()}
 
 
 def digest_of(found: Ingredients) -> str:
@@ -110,6 +118,10 @@ def check(cells: list[Cell]) -> None:
                 by_name.fold_of(protocols[data, protocol], fold)
         except ValueError as error:
             raise ValueError(f"data: {data}: {error}") from None
+
+
+def _own(grid: Grid) -> list[Path]:
+    return [Path(word) for word in grid.body or () if "/" in word and Path(word).is_file()]
 
 
 def _init(cell: Cell) -> Path | None:

@@ -13,9 +13,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from fau_utils.bench.store import read_json, write_json
-
-ROOT = Path(__file__).resolve().parents[2]
+from fau_utils.bench.store import ROOT, read_json, write_json
 
 
 def execute(work: Path) -> int:

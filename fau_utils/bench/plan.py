@@ -87,6 +87,7 @@ def write(grid: Grid, store: Store, tasks: Sequence[Task], *, notebook: Path) ->
             "notebook": f"{notebook.parent.name}/{notebook.name}",  # a pod has the package elsewhere
             "body": grid.body or ["{python}", "-m", "fau_utils.bench.notebook"],
             "git_revision": revision,
+            "sources": fingerprint.sources(task.ingredients, grid, notebook=notebook),
         }
         if read_json(task.place.folder / "spec.json") != spec:
             write_json(task.place.folder / "spec.json", spec)
@@ -136,7 +137,7 @@ def _state(place: Place, digest: str, found: dict[str, Any]) -> tuple[str, str]:
     if state == RUNNING:
         return state, "goes on in a process that outlived its driver"
     if about.get("state") == "stopped":
-        return state, "was stopped"
+        return state, about.get("error") or "was stopped"
     if about.get("state") in ("running", "waiting"):
         return state, "was killed while it ran"
     record = place.record

@@ -14,6 +14,7 @@ Imports nothing heavy: each cell's process begins with it.
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import shutil
@@ -28,6 +29,8 @@ SCHEMA = 1
 """Version of the layout."""
 
 HOST = socket.gethostname()
+ROOT = Path(__file__).resolve().parents[2]
+"""Folder of the package and the notebooks; on another machine it may be another one."""
 
 
 class Busy(ValueError):
@@ -181,6 +184,14 @@ def write_json(path: Path, data: dict[str, Any]) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def raw(path: Path) -> str | None:
+    """Hash of a file as it is now; None when it is gone."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    except OSError:
+        return None
 
 
 def remove(path: Path) -> None:
