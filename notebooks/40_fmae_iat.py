@@ -218,7 +218,7 @@ assert torch.equal(ours.grad, theirs.grad)
 # ## The trap: $\lambda = 2$ is not $\lambda = 2$
 #
 # Which loss names the person? The obvious choice is softmax cross-entropy over $S$ people. The published code uses the AU head's criterion for both heads: for every person, is it
-# her, yes or no, and then the *mean* over faces and people. With logits $z$ and $y_n$ the person on face $n$,
+# this one, yes or no, and then the *mean* over faces and people. With logits $z$ and $y_n$ the person on face $n$,
 #
 # ```{math}
 # :label: eq-identity
@@ -436,7 +436,7 @@ arms = {
     f"λ {middle:g}, softmax": {"identity": "ce", "strength": middle},
 }
 plain, *_ = arms
-short = Budget(name="short", views=views, batch_size=32, lr=2e-3, eval_every=views // 5)
+short = Budget(name="short", views=views, lr=2e-3, eval_every=views // 5)
 
 # %% tags=["remove-stderr"]
 runs = {}
@@ -469,7 +469,7 @@ for arm, run in runs.items():
     readers = {"linear": (pooled[arm], "linear"), "mlp": (pooled[arm], "mlp")}
     readers["all"] = (known[arm], "linear")
     probes[arm] = {
-        reader: probe(features, kind=kind, effort=effort)
+        reader: probe(features, kind=kind, effort=effort, resamples=200)
         for reader, (features, kind) in readers.items()
     }
 
@@ -563,8 +563,9 @@ contrasts = [
 ]
 right = named[by_name[strong]] == who
 rng = np.random.default_rng(seed)
-draws = 100 * right[rng.integers(len(right), size=(1000, len(right)))].mean(1)
 fresh = probes[by_name[strong]]["linear"]
+size = len(fresh.main.draws), len(right)
+draws = 100 * right[rng.integers(len(right), size=size)].mean(1)
 gap = 100 * fresh.main.draws - draws
 claim = "a fresh probe reads more than the adversary does"
 ends = np.nanquantile(gap, [0.025, 0.975])
@@ -582,7 +583,7 @@ for column in live:
         glue(f"{column.lower()}_{key}", f"{value:.{digits}f}", display=False)
 seen_on_val = [run.history.val_auc.dropna() for run in runs.values()]
 fallen = sum(looks.max() - looks.iloc[-1] > 0.01 for looks in seen_on_val)
-glue("fallen", fallen, display=False)
+glue("fallen", int(fallen), display=False)
 glue("of_arms", len(arms), display=False)
 glue("chance", f"{100 / world.train.subjects:.0f}", display=False)
 
@@ -709,7 +710,7 @@ for arm in (plain, by_name[strong], port):
     again, chance = met_again(strangers.z, strangers.subject)
     p = said[arm]["seen"].prob.clip(1e-6, 1 - 1e-6)
     spoken = replace(known[arm], z=np.log(p / (1 - p)))
-    one_face = 100 * probe(spoken, kind="mlp", effort=effort).value
+    one_face = 100 * probe(spoken, kind="mlp", effort=effort, resamples=2).value
     row = {"known, features": live.loc[arm, "all"], "strangers, met again": again}
     row |= {"known, 12 answers": one_face}
     table[arm] = row | {"known, mean answers": by_counts(said[arm]["habits"])}
@@ -844,7 +845,8 @@ else:
 # %% [markdown]
 # ### Learning dynamics
 #
-# Does the score of a network without adversary fall, as in {numref}`fig-observed`? A long run with few people is where it should.
+# Does the score of a network without adversary fall, as in {numref}`fig-observed`? A long run with few people is where it should. The third panel of {numref}`fig-dynamics` is how much a detector is surprised by the labels: where it rises
+# while AUC rises too, the network grows surer of its mistakes and still ranks faces better. What few people spoil first is then calibration ({doc}`03_metrics_and_uncertainty`), and F1 at a fixed threshold feels it.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-dynamics", "caption": "Reference study, strangers: AUC, F1 at 0.5 and the cross-entropy of the labels over the views of a long run with few training people, mean over seeds; thin lines are single seeds."}, "image": {"alt": "Three panels with a curve each for no adversary and lambda 0.5."}}
 if "dynamics" not in studies:
@@ -906,11 +908,17 @@ else:
         found = study.curve(rows, by="case")
         place = np.array([cases.index(case) for case in found.case]) + 0.2 * k
         ax.hlines(place, found["low"], found["high"], color=plots.PALETTE[k])
-        ax.plot(found["mean"], place, "so"[k], color=plots.PALETTE[k], label=init)
+        ax.plot(found["mean"], place, "so^Dv"[k], color=plots.PALETTE[k], label=init)
     ax.set_yticks(range(len(cases)), cases, fontsize=8)
     ax.set(xlabel="AUC on strangers, %")
     ax.legend(fontsize=8)
     plt.show()
+
+# %% tags=["hide-input"]
+if "scale" in studies:
+    found = study.curve(studies["scale"].table, by=["network", "share"])
+    found = found.rename(columns={"share": "share of pretraining", "mean": "AUC"})
+    display(found.style.format({"share of pretraining": "{:g}"}, precision=1))
 
 # %% tags=["hide-input"]
 if "split" in studies:
