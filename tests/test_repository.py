@@ -145,3 +145,12 @@ def test_nothing_here_names_a_feeling_as_a_label():
             if hits:
                 found[name] = len(hits)
     assert found == {}
+
+
+def test_the_picture_of_the_house_shows_every_room_of_the_contract():
+    picture = (ROOT / "book" / "_static" / "architecture.svg").read_text()
+    contract = _pyproject()["tool"]["importlinter"]["contracts"][0]["layers"]
+    rooms = [room.strip(" ()") for layer in contract for room in layer.split("|")]
+    rooms = [room for room in rooms if (ROOT / "fau_utils" / room).is_dir()]
+    assert len(rooms) > 10
+    assert [room for room in rooms if f">{room}/<" not in picture] == []
