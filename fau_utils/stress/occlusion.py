@@ -9,20 +9,26 @@ import torch
 from torch import Tensor
 
 from fau_utils import metrics
+from fau_utils.data import synth
 from fau_utils.data.images import ImageSet
 from fau_utils.faces.names import nearest
+from fau_utils.faces.occluders import KINDS
 from fau_utils.faces.patches import BANDS, PATCH_KINDS, apply_patches, fixed_masks, patch_count, patch_grid
+from fau_utils.faces.population import Occlusion, SynthFaces
 from fau_utils.methods.contract import Method
 from fau_utils.stress.support import hidden_aus
 from fau_utils.training.evaluate import Predictions, predict
 
 _ROWS = 2048
 
+WORN: tuple[str, ...] = KINDS[1:]
+"""Kinds that need faces drawn with them, see :func:`wearing`."""
+
 Condition = tuple[str, float | None]
 
 
 def conditions(kinds: Sequence[str], ratios: Sequence[float]) -> list[Condition]:
-    """Kinds and ratios to be tested: ``random`` and ``block`` at every ratio, bands once.
+    """Kinds and ratios to be tested: ``random`` and ``block`` at every ratio, bands and what is worn once.
 
     Raises
     ------
@@ -30,11 +36,38 @@ def conditions(kinds: Sequence[str], ratios: Sequence[float]) -> list[Condition]
         An unknown kind, or a ratio outside [0, 1].
     """
     for kind in kinds:
-        nearest(kind, PATCH_KINDS, what="occluder kind")
+        nearest(kind, (*PATCH_KINDS, *WORN), what="occluder kind")
     patch_count(torch.tensor([float(r) for r in ratios] or [0.0]), grid=1)
     found: list[Condition] = []
     for kind in kinds:
-        found += [(kind, None)] if kind in BANDS else [(kind, float(ratio)) for ratio in ratios]
+        once = kind in BANDS or kind in WORN
+        found += [(kind, None)] if once else [(kind, float(ratio)) for ratio in ratios]
+    return found
+
+
+def wearing(config: SynthFaces, split: str, kinds: Sequence[str] = WORN, *, rows: object = None) -> dict[str, ImageSet]:
+    """The rendered faces of a split once more for each kind: with sunglasses, with a mask and so on.
+
+    Parameters
+    ----------
+    config : SynthFaces
+        Without occlusion.
+    split : str
+    kinds : sequence of str
+        Of :data:`WORN`.
+    rows : optional
+        Of the split, as :meth:`ImageSet.subset` takes them; all by default.
+
+    Returns
+    -------
+    dict of str to ImageSet
+        Row by row the same people and movements; ``visible`` says which patches are at least half free.
+    """
+    found = {}
+    for kind in kinds:
+        nearest(kind, WORN, what="occluder kind")
+        data = synth.load(replace(config, occlusion=Occlusion(kinds=(kind,))), split)
+        found[kind] = data if rows is None else data.subset(rows)
     return found
 
 
@@ -69,6 +102,7 @@ def occlusion_curve(
     draws: int = 1,
     patch: int = 8,
     fill: str = "grey",
+    worn: Mapping[str, ImageSet] | None = None,
     support: Tensor | None = None,
     independent: int | None = None,
     score: Callable[[Predictions], Mapping[str, object]] | None = None,
@@ -94,6 +128,8 @@ def occlusion_curve(
     patch : int
         Side of a patch in pixels; must divide the images.
     fill : str
+    worn : mapping of str to ImageSet, optional
+        Of :func:`wearing`: the same faces with what the kinds of :data:`WORN` are named after.
     support : Tensor, (N, A, P), optional
         Of :func:`~fau_utils.stress.support.support_in_patches`, for the columns about hidden AUs.
     independent : int, optional
@@ -114,9 +150,20 @@ def occlusion_curve(
     grid = patch_grid(int(data.images.shape[-1]), patch=patch)
     rows = []
     for kind, ratio in conditions(kinds, ratios):
-        for draw in range(seed, seed + draws):
-            hidden = fixed_masks(len(data), kind=kind, grid=grid, ratio=ratio, draw=draw)
-            said = _predict(methods, data, hidden, fill=fill, device=device, batch_size=batch_size)
+        dressed = _dressed(kind, data, worn)
+        for draw in range(seed, seed + (draws if dressed is None else 1)):
+            if dressed is None:
+                hidden = fixed_masks(len(data), kind=kind, grid=grid, ratio=ratio, draw=draw)
+            else:  # painted already
+                hidden = ~dressed.visible.cpu()
+            said = _predict(
+                methods,
+                data if dressed is None else dressed,
+                hidden,
+                fill=fill if dressed is None else None,
+                device=device,
+                batch_size=batch_size,
+            )
             share = float(hidden.float().mean())
             for name, found in said.items():
                 row = {"method": name, "kind": kind, "ratio": share if ratio is None else ratio, "draw": draw}
@@ -127,12 +174,23 @@ def occlusion_curve(
     return pd.DataFrame(rows)
 
 
+def _dressed(kind: str, data: ImageSet, worn: Mapping[str, ImageSet] | None) -> ImageSet | None:
+    if kind not in WORN:
+        return None
+    found = (worn or {}).get(kind)
+    if found is None or found.visible is None:
+        raise ValueError(f"{kind!r} is drawn on faces, not painted over: give worn=wearing(config, split, [{kind!r}])")
+    if len(found) != len(data):
+        raise ValueError(f"expected {len(data)} faces with {kind}, found {len(found)}; take the same rows of both")
+    return found
+
+
 def _predict(
-    methods: Mapping[str, Method], data: ImageSet, hidden: Tensor, *, fill: str, **options: object
+    methods: Mapping[str, Method], data: ImageSet, hidden: Tensor, *, fill: str | None, **options: object
 ) -> dict[str, Predictions]:
     parts: dict[str, list[Predictions]] = {name: [] for name in methods}
     for part, mask in _parts(data, hidden):
-        painted = occlude(part, mask, fill=fill)
+        painted = part if fill is None else occlude(part, mask, fill=fill)
         for name, method in methods.items():
             parts[name].append(predict(method, painted, **options))
     return {

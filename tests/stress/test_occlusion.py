@@ -9,7 +9,7 @@ from fau_utils.faces.patches import fixed_masks
 from fau_utils.faces.population import Split, SynthFaces
 from fau_utils.methods import METHODS, BaseRate, CnnDetector, LandmarkMlp, OcclusionMae
 from fau_utils.methods.contract import Losses, Method
-from fau_utils.stress import hidden_aus, occlude, occlusion_curve, support_in_patches
+from fau_utils.stress import hidden_aus, occlude, occlusion_curve, support_in_patches, wearing
 
 
 class Spy(Method):
@@ -117,6 +117,25 @@ def test_which_aus_a_mask_hides_is_known_exactly(rendered):
     assert (covered[:, columns[24]] < 0.1).all()
     assert (hidden_aus(support, mouth)[:, columns[24]] > 0.7).all()
     assert not hidden_aus(support, torch.zeros(4, 64, dtype=torch.bool)).any()
+
+
+def test_sunglasses_and_masks_are_worn_by_the_same_faces(rendered, monkeypatch):
+    faces, world, folder = rendered
+    monkeypatch.setenv("FAU_CACHE", str(folder))
+    worn = wearing(world, "test", ("sunglasses",), rows=[0, 2, 4])
+    spy = Spy()
+    spy.aus = world.aus
+    monkeypatch.setattr(spy, "predict", lambda b: Spy.predict(spy, b)[:, :1].expand(-1, 12))
+    some = faces.subset([0, 2, 4])
+    table = occlusion_curve({"spy": spy}, some, kinds=("sunglasses",), worn=worn, device="cpu")
+    assert len(table) == 1
+    assert 0.02 < table["hidden"][0] < 0.4
+    assert torch.equal(spy.images[0], worn["sunglasses"].batch(torch.arange(3)).image)  # not painted over again
+    assert torch.equal(worn["sunglasses"].labels, some.labels)
+    with pytest.raises(ValueError, match="give worn=wearing"):
+        occlusion_curve({"spy": spy}, some, kinds=("scarf",), worn=worn, device="cpu")
+    with pytest.raises(ValueError, match="take the same rows"):
+        occlusion_curve({"spy": spy}, faces, kinds=("sunglasses",), worn=worn, device="cpu")
 
 
 def test_scores_of_hidden_and_visible_aus_are_kept_apart(rendered):
