@@ -120,6 +120,19 @@ def test_attention_is_detached_on_its_way_into_the_generator(batch):
     assert "landmarks" not in reached(made, made.rounds(source, target).back_t.square().sum())
 
 
+def test_reconstructions_do_not_teach_what_they_are_made_of(batch):
+    made = method()
+    source, target, _ = made.roles(batch)
+    rounds = made.rounds(source, target)
+    # back to G by another way than the last call: through the swapped maps, which are detached both times
+    for back in (rounds.back_s, rounds.back_t):
+        inputs = (rounds.swapped_s, rounds.swapped_t, rounds.moved_s, rounds.moved_t)
+        assert torch.autograd.grad(back.sum(), inputs, allow_unused=True, retain_graph=True) == (None,) * 4
+    target_of = torch.randn(2, 3, requires_grad=True)
+    domain_losses.absolute(torch.zeros(2, 3, requires_grad=True), target_of).backward()
+    assert target_of.grad is None
+
+
 def test_the_swap_takes_movement_from_one_domain_and_texture_from_the_other(batch):
     made = method().eval()  # batch norm aside, each face is on its own
     source, target, _ = taken_apart(batch)
