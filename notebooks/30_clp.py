@@ -53,6 +53,8 @@ from IPython.display import Markdown, display
 from matplotlib import pyplot as plt
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from myst_nb import glue
+from scipy import stats
+from scipy.spatial.distance import pdist
 from sklearn.manifold import TSNE
 from torch.nn import functional as F
 
@@ -511,7 +513,22 @@ axes[1, 0].set(ylabel="time, s", yticks=[0, 1])
 figure.tight_layout()
 plt.show()
 
+
+# %%
+def order_in(z, movement):
+    """Rank correlation of the distances between frames with those of movement."""
+    return stats.spearmanr(pdist(z), pdist(movement, "cityblock")).statistic
+
+
+agrees = {name: order_in(z, truth) for name, z in of_clip.items()}
+agrees["pixels"] = order_in(pixels.flatten(1).float(), truth)
+for name, value in agrees.items():
+    glue(f"agrees_{name.replace(' ', '_')}", f"{value:.2f}", display=False)
+
 # %% [markdown]
+# How well the squares agree is a rank correlation with the leftmost: pixels {glue:text}`agrees_pixels`, untrained {glue:text}`agrees_untrained`, MoCo {glue:text}`agrees_MoCo`, time alone
+# {glue:text}`agrees_time_alone`, CLP {glue:text}`agrees_CLP`. That is one clip; the table below has all.
+#
 # ## Whom does it ask?
 #
 # This is the picture of the paper's idea. On the left a test person who moves; then the faces of *other* test people that get most of the attention of $q_r$, the best face of each of six
@@ -544,6 +561,12 @@ with torch.no_grad():
     query = torch.cat([learners["CLP"].project(part) for part in in_parts(everybody)])
     keys = torch.cat([learners["CLP"].keys(part) for part in in_parts(everybody)])
 tau = learners["CLP"].temperature
+moved = torch.cdist(*[torch.from_numpy(faces.intensity)] * 2, p=1)
+other = torch.from_numpy(faces.subject[:, None] != faces.subject)
+attention = (query @ keys.T / tau).masked_fill(~other, -torch.inf).softmax(1)
+usual = (moved * other).sum(1) / other.sum(1)
+attended = float(100 * ((attention * moved).sum(1) / usual).mean())
+glue("attended", f"{attended:.0f}", display=False)
 busy = [test.aus.index(au) for au in (12, 4, 1)]
 queries = [int(np.argsort(-faces.intensity[:, au])[2]) for au in busy]
 
@@ -572,6 +595,9 @@ figure.subplots_adjust(wspace=0.05, hspace=0.25)
 plt.show()
 
 # %% [markdown]
+# Over all test faces, those that get the attention are {glue:text}`attended` % as far away in movement as other people's faces are on average; 100 is chance, and what the picture shows is what else
+# the attention may go by. Nothing in the loss says *movement*: whoever looks like the query in skin, hair or light helps to rebuild its embedding as well.
+#
 # ## Person or movement?
 #
 # Faces of twelve test people, placed by t-SNE {cite}`vandermaaten2008tsne` from MoCo's embedding and from CLP's, and coloured twice.
@@ -601,9 +627,10 @@ plt.show()
 # %% [markdown]
 # ## What the features hold
 #
-# Pictures persuade; probes measure. All of them are asked about people the learners never saw. *AU*: a linear probe, trained on some test people and scored on others. *Who*: the
+# t-SNE shows who is near whom and nothing else, and pictures persuade; probes measure. All of them are asked about people the learners never saw. *AU*: a linear probe, trained on some test people and scored on others. *Who*: the
 # nearest of the people's mean faces, each from **three frames** of one clip, for frames of their other clips; with more frames every network recognises everybody, and nothing is
-# measured. *Whom it resembles*: how far in movement the nearest face of another person is, against the mean distance (100 % is chance).
+# measured. *Whom it resembles*: how far in movement the nearest face of another person is, against the mean distance (100 % is chance). *Order in clips*: rank correlation of
+# the distances between the frames of a clip with their distances in movement.
 
 
 # %%
@@ -630,6 +657,12 @@ def nearest_other(f):
 
 
 # %%
+def in_order_of(f):
+    """Mean over clips of the rank correlation of distances with those of movement."""
+    each = [f.clip == clip for clip in np.unique(f.clip)]
+    return np.nanmean([order_in(f.z[rows], f.intensity[rows]) for rows in each])
+
+
 effort = Effort(penalties=(1e1, 1.0, 1e-1, 1e-2))
 rows = {
     name: {
@@ -637,11 +670,14 @@ rows = {
         * probe(f, target="au", effort=effort).scores["auc"].value.value,
         "who, 3 frames, %": three_shot(f),
         "nearest other, %": nearest_other(f),
+        "order in clips": in_order_of(f),
     }
     for name, f in features.items()
 }
 glue("chance_who", f"{100 / people_asked:.1f}", display=False)
-pd.DataFrame(rows).T.style.format(precision=1)
+pd.DataFrame(rows).T.style.format(precision=1).format(
+    precision=2, subset=["order in clips"]
+)
 
 # %% [markdown]
 # One seed, half a minute of training each: the reference study below has more. Chance for *who* is {glue:text}`chance_who` %.
@@ -652,7 +688,6 @@ pd.DataFrame(rows).T.style.format(precision=1)
 # clip, or everything of the same person, which is ours.
 
 # %%
-moved = torch.cdist(*[torch.from_numpy(faces.intensity)] * 2, p=1)
 same = {
     "the frame itself": torch.eye(len(faces), dtype=torch.bool),
     "its clip": torch.from_numpy(faces.clip[:, None] == faces.clip),
@@ -736,8 +771,8 @@ glue("clp_rank", f"{courses['CLP']['rank'].iloc[-1]:.1f}", display=False)
 plt.show()
 
 # %% [markdown]
-# The loss fell to {glue:text}`dead_loss` % of what it was, and of 128 directions {glue:text}`dead_rank` are left; CLP ends with {glue:text}`clp_rank`. The spread, {glue:text}`dead_std`, would not
-# have told: a line through all embeddings is still wide. The library stops a run whose spread, rank or attention stays degenerate, and says what to try. So
+# The loss fell to {glue:text}`dead_loss` % of what it was, and of 128 directions {glue:text}`dead_rank` are left; CLP ends with {glue:text}`clp_rank`. The spread is {glue:text}`dead_std`: a line
+# through all embeddings is still wide, so spread alone would not tell. The library stops a run whose spread, rank or attention stays degenerate, and says what to try. So
 # contrast in time has to hold the embedding open, and $\lambda$ is small.
 
 # %% [markdown]
