@@ -172,9 +172,12 @@ def plan(job: Job) -> Plan:
         if not job.init.exists():
             raise ValueError(f"--init {job.init}: expected a checkpoint, found none")
     detects = issubclass(learner, Method)
+    in_clips = getattr(learner, "clips", False)
+    if in_clips and by_name.is_shards(job.data):
+        raise ValueError(f"{job.data}: shards have no order of frames; {job.method} needs synth or a prepared folder")
     data, said = _fold(job) if detects else _source(job)
-    if getattr(learner, "clips", False):
-        data = _in_clips(data, chosen, of=job)
+    if in_clips:
+        data = ClipSet(data, length=chosen.get("length", LENGTH))
     if recipe is not None and "views" not in numbers:
         budget = budget.replace(views=recipe.budget(len(data.train))["views"])
     parameters = plain(
@@ -279,12 +282,6 @@ def _source(job: Job) -> tuple[Source, dict[str, Any]]:
         return Shards(job.data, size=job.size), {"name": Path(job.data).name, "size": job.size}
     data = by_name.unlabelled(job.data)
     return data, {"name": job.data.partition(":")[0], "faces": len(data), "size": int(data.images.shape[-1])}
-
-
-def _in_clips(data: Source, options: dict[str, Any], *, of: Job) -> ClipSet:
-    if not isinstance(data, ImageSet):
-        raise ValueError(f"{of.data}: shards have no order of frames; {of.method} needs synth or a prepared folder")
-    return ClipSet(data, length=options.get("length", LENGTH))
 
 
 def _given(learner: type[Learner], job: Job, train: Source) -> dict[str, Any]:

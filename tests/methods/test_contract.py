@@ -14,6 +14,7 @@ from fau_utils.methods import (
     Method,
     OcclusionMae,
     PretrainedVit,
+    SupervisedClips,
     VitDetector,
     masked_bce,
 )
@@ -66,6 +67,7 @@ METHODS = {
     ),
     "landmark task": lambda aus, subjects, seed: LandmarkTask(aus, size=32, seed=seed),
     "dann": lambda aus, subjects, seed: Dann(aus, size=32, weight=[1.5] * len(aus), seed=seed),
+    "clip detector": lambda aus, subjects, seed: SupervisedClips(aus, size=32, dim=32, seed=seed),
     "landmarks": lambda aus, subjects, seed: LandmarkMlp(aus, seed=seed),
     "base rate": lambda aus, subjects, seed: BaseRate(aus, subjects=subjects),
 }

@@ -14,6 +14,7 @@ from fau_utils.frames import Frames
 from fau_utils.models import store
 from fau_utils.results import Run, job
 from fau_utils.results.store import finished
+from fau_utils.training import fit
 from fau_utils.training.fold import RECORD
 
 QUICK = ["--budget", "smoke", "--set", "views=96", "--device", "cpu"]
@@ -114,9 +115,23 @@ def test_pretraining_leaves_a_network_that_fine_tuning_begins_from(fau, lab, tmp
     assert tuned != plain
 
 
+def test_learning_from_clips_leaves_an_encoder_that_a_detector_begins_from(fau, lab, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(job, "fit", lambda *given, augment, **options: asked.append(augment) or fit(*given, **options))
+    words = ["--data", lab, "--out", tmp_path, *QUICK]
+    code, out, err = fau("clp", *words, "--set", "length=4", "--set", "batch_size=16", "--set", "memory=32")
+    assert (code, err) == (0, "")
+    assert asked == [False]  # mirrored frame by frame, clips would be torn apart
+    assert store.read(out)[0]["kind"] == "ClipEncoder"
+    code, tuned, err = fau("clip-detector", *words, "--fold", "1 of 3", "--init", out)
+    assert (code, err) == (0, "")
+    assert Run.read(tuned).record["parameters"]["init"]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (["clp", "--data", "s-{0..3}.tar"], "shards have no order of frames; clp needs"),
         (["nothing"], "unknown method 'nothing'; known are cnn, vit, landmarks, base-rate, mae"),
         (["vit", "--budget", "huge"], "VitDetector has no budget 'huge'"),
         (["vit", "--set", "viewz=3"], "vit and its budget has no option viewz; did you mean views"),
