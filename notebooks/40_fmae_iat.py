@@ -13,7 +13,7 @@
 #     minutes: 5
 #     device: CPU
 #     summary: Pretraining on millions of faces, a gradient turned around so that features forget who it is, and whether they do.
-#     inputs: [book/reference_results/fmae_iat*.parquet, book/paper_results.csv, book/paper_curves.csv]
+#     inputs: [book/reference_results/fmae_iat*.parquet, book/paper_results.csv, book/paper_curves.csv, benchmarks/experiments/fmae_iat.py]
 # ---
 
 # %% [markdown]
@@ -681,7 +681,7 @@ plt.show()
 
 # %%
 def met_again(z, subject):
-    """Share of faces whose likest face on file, one of each person, is their own."""
+    """Share of faces whose likest face on file is their own."""
     z = (z - z.mean(0)) / (z.std(0) + 1e-6)
     z = z / np.linalg.norm(z, axis=1, keepdims=True)
     people, first = np.unique(subject, return_index=True)
@@ -692,7 +692,7 @@ def met_again(z, subject):
 
 # %%
 def by_counts(predictions):
-    """Share of people whose mean answers over half of their frames find the rest."""
+    """Share of people whose mean answers over half of their frames tell."""
     table = pd.DataFrame(predictions.prob).groupby(
         [predictions.subject, np.arange(len(predictions)) % 2]
     )
@@ -840,6 +840,7 @@ else:
     axes[0].set_yticks(place, order, fontsize=8)
     axes[0].set(xlabel="AUC on strangers, %")
     axes[1].set(xlabel="identified by a fresh linear probe, %")
+    axes[1].set_xlim(right=101)
     plt.show()
 
 # %% [markdown]
@@ -1025,7 +1026,9 @@ def quoted(number):
     wide = wide.rename(columns=lambda name: name.removeprefix("AU"))
     wide = wide.rename(index=lambda name: name.partition(" (")[0])
     wide.insert(0, "mean", wide.pop("Avg"))
-    display(wide.style.format(precision=1).set_table_styles(NARROW))
+    title = f"Table {number} of the paper: F1 on {rows.dataset.iloc[0]}, %"
+    shown = wide.style.format(precision=1).set_caption(title)
+    display(shown.set_table_styles(NARROW))
     odd = rows[rows.remark != ""]
     lines = []
     for method, some in odd.groupby("method", sort=False):
