@@ -1,19 +1,19 @@
 """Two domains to learn from: a laboratory with AU labels, and a wild one with faces alone.
 
 Rendered ones have a gap of any strength between them and the same AUs just as often; real ones are pairs of prepared
-datasets with the AUs they share. Target labels are taken away before any learner sees a face.
+datasets with the AUs they share (:mod:`fau_utils.data.real_pairs`). Target labels are taken away before any learner
+sees a face.
 """
 
 import logging
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 
 import torch
 
 from fau_utils.aus import RENDERED
 from fau_utils.batch import Batch
-from fau_utils.data import by_name, synth
+from fau_utils.data import synth
 from fau_utils.data.images import ImageSet, Memory, as_floats, positions
 from fau_utils.data.source import share
 from fau_utils.faces.activity import BASE_RATES
@@ -21,9 +21,6 @@ from fau_utils.faces.population import Occlusion, Split, SynthFaces
 from fau_utils.roles import ROLES
 
 log = logging.getLogger(__name__)
-
-REAL: dict[str, tuple[str, str]] = {"bp4d-emotionet": ("bp4d", "emotionet"), "bp4d-disfa": ("bp4d", "disfa")}
-"""Pairs of prepared datasets, source and target."""
 
 
 @dataclass(frozen=True)
@@ -299,37 +296,3 @@ def shifted_rates(probits: float) -> dict[int, float]:
     signs = {au: (1 if k % 2 == 0 else -1) for k, au in enumerate(RENDERED)}
     moved = {au: normal.icdf(torch.tensor(rate)) + signs[au] * probits for au, rate in BASE_RATES.items()}
     return {au: round(float(normal.cdf(value)), 4) for au, value in moved.items()}
-
-
-def real_pair(name: str, *, guides: int = 2_000, folders: Mapping[str, str] | None = None) -> TwoDomains:
-    """Two prepared datasets as domains, with the AUs that both have.
-
-    Parameters
-    ----------
-    name : str
-        One of :data:`REAL`.
-    guides : int
-        About so many target faces with landmarks are set aside as guides, by person.
-    folders : mapping, optional
-        Where the prepared datasets lie; by default as :func:`fau_utils.data.by_name.folder_of` finds them.
-
-    Raises
-    ------
-    ValueError
-        An unknown pair, or what :meth:`TwoDomains.of` refuses.
-    """
-    if name not in REAL:
-        raise ValueError(f"expected one of the pairs {', '.join(REAL)}, found {name!r}")
-    source, target = (by_name.prepared((folders or {}).get(side, side)).data for side in REAL[name])
-    if target.landmarks is None or not guides:
-        return TwoDomains.of(source, target)
-    rest, apart = set_aside(target, faces=guides)
-    return TwoDomains.of(source, rest, guides=apart)
-
-
-def set_aside(data: ImageSet, *, faces: int) -> tuple[ImageSet, ImageSet]:
-    """A set in two, without a person in both: all but about `faces` of it, and those; at most half of the people."""
-    people = torch.unique(data.subject)
-    every = max(2, math.ceil(len(data) / max(1, faces)))
-    chosen = torch.isin(data.subject, people[::every])
-    return data.subset(~chosen), data.subset(chosen)

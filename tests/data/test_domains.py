@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from fau_utils.data import domains
-from fau_utils.data.domains import Gap, TwoDomains, real_pair, set_aside, shared_aus, shifted_rates, with_aus
+from fau_utils.data import real_pairs
+from fau_utils.data.domains import Gap, TwoDomains, shared_aus, shifted_rates, with_aus
+from fau_utils.data.real_pairs import real_pair, set_aside
 from fau_utils.faces.activity import BASE_RATES
 from fau_utils.roles import taken_apart
 
@@ -122,7 +123,7 @@ def test_people_set_aside_are_not_in_the_rest(blobs):
 
 def test_real_pairs_share_their_aus_and_set_guides_aside_by_person(blobs, monkeypatch):
     sets = {"bp4d": blobs(3, 4, aus=(1, 2, 4, 12), size=16), "disfa": blobs(6, 4, aus=(1, 4, 25), size=16, first=9)}
-    monkeypatch.setattr(domains.by_name, "prepared", lambda name: domains.by_name.Prepared(sets[name], None))
+    monkeypatch.setattr(real_pairs.by_name, "prepared", lambda name: real_pairs.by_name.Prepared(sets[name], None))
     pair = real_pair("bp4d-disfa", guides=8)
     assert pair.aus == (1, 4)
     assert pair.guided
