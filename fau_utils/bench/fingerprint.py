@@ -97,6 +97,7 @@ def check(cells: list[Cell]) -> None:
         try:
             words = [word for word in settings if not word.startswith("init=")]
             known = {**numbers, **options_of(METHODS[method])}
+            known = {name: kind for name, kind in known.items() if name not in ("aus", "subjects", "size", "seed")}
             chosen = parse(words, known, of=f"{method} and its budget")
             budget_for(METHODS[method], budget, **{k: v for k, v in chosen.items() if k in numbers})
         except ValueError as error:

@@ -124,6 +124,7 @@ def test_the_grids_of_the_book_name_what_exists(monkeypatch, tmp_path):
         ({"methods": [{"method": "cnn", "variants": {"x": {"lrr": 1}}}]}, "methods: cnn, variant x: "),
         ({"methods": [{"method": "cnn", "variants": {"x": {"lr": "fast"}}}]}, "--set lr: expected a number"),
         ({"methods": [{"method": "cnn", "variants": {"x": {"init": "nowhere"}}}]}, "init: no checkpoint at nowhere"),
+        ({"methods": [{"method": "cnn", "variants": {"x": {"seed": 1}}}]}, "methods: cnn, variant x: "),
         ({"methods": ["mae"]}, "methods: mae learns no AUs"),
         ({"data": "synth:peopel=3"}, "data: synth:peopel=3: "),
         ({"data": [{"data": "synth", "folds": ["P1"]}]}, "leave folds out"),
