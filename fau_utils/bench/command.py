@@ -189,6 +189,12 @@ def _report(store: Store, todo: Sequence[Task], console) -> int:
         if about.get("traceback"):
             console.print(about["traceback"].rstrip(), markup=False)
         console.print(f"  log {entry.folder.log}", markup=False)
+    stopped: dict[str, int] = {}
+    for entry in now.of(LEFT):
+        if why := entry.about.get("error"):
+            stopped[why] = stopped.get(why, 0) + 1
+    for why, number in stopped.items():
+        console.print(f"{number} not finished: {why}; the same command takes it up", markup=False)
     counts = now.counts
     console.print(
         f"{len(todo)} cells run; {counts[DONE]} done, {counts[FAILED]} failed, {counts[LEFT] + counts[RUNNING]} left "
