@@ -198,28 +198,29 @@ class DomainSeparation(WithLandmarks):
         return Losses(sum(parts.values()), parts)
 
     def rounds(self, source: Batch, target: Batch) -> Rounds:
-        """Both rounds. Each domain passes E and T on its own: their batch norms do not mix.
+        """Both rounds. Each domain passes E on its own, so that they do not meet in a batch norm.
 
         Gradients stop where ADLD's do: attention on its way into G; F on its way into T; swapped maps on their way
         into the second T. So E and L learn from real faces, T and G from what is made of them.
         """
-        t, g = self.texture, self.generator
+        t, g, both = self.texture, self.generator, torch.cat  # norms of T, G and L are each face's own
         real_s, real_t = self.encode(source), self.encode(target)
-        points_s, points_t = self.landmarks(real_s), self.landmarks(real_t)
+        points_s, points_t = self.landmarks(both([real_s, real_t])).chunk(2)
         where_s, where_t = attention(points_s.detach()), attention(points_t.detach())
-        texture_s, texture_t = t(real_s.detach()), t(real_t.detach())
-        again_s, again_t = g(where_s, texture_s), g(where_t, texture_t)
-        swapped_s, swapped_t = g(where_t, texture_s), g(where_s, texture_t)
+        texture_s, texture_t = t(both([real_s, real_t]).detach()).chunk(2)
+        again_s, again_t, swapped_s, swapped_t = g(
+            both([where_s, where_t, where_t, where_s]), both([texture_s, texture_t, texture_s, texture_t])
+        ).chunk(4)
 
-        felt_s, felt_t = (frozen(self.landmarks, maps, call="features") for maps in (swapped_s, swapped_t))
-        moved_s, moved_t = (frozen(self.landmarks.responses, felt) for felt in (felt_s, felt_t))
-        of_swapped_s, of_swapped_t = t(swapped_s.detach()), t(swapped_t.detach())
+        swapped = both([swapped_s, swapped_t])
+        felt = frozen(self.landmarks, swapped, call="features")
+        moved_s, moved_t = frozen(self.landmarks.responses, felt).chunk(2)
+        texture_swapped = t(swapped.detach())
         # by now the source's movement is on the target's texture, and the other way round
-        back_s = g(attention(moved_t.detach()), of_swapped_s)
-        back_t = g(attention(moved_s.detach()), of_swapped_t)
+        back = g(attention(both([moved_t, moved_s]).detach()), texture_swapped)
         return Rounds(
             real_s, real_t, points_s, points_t, texture_s, texture_t, again_s, again_t, swapped_s, swapped_t,
-            felt_s, felt_t, moved_s, moved_t, of_swapped_s, of_swapped_t, back_s, back_t,
+            *felt.chunk(2), moved_s, moved_t, *texture_swapped.chunk(2), *back.chunk(2),
         )  # fmt: skip
 
     def find(self, faces: Roles) -> tuple[Tensor, Tensor]:
@@ -243,22 +244,19 @@ class DomainSeparation(WithLandmarks):
     def adversarial(self, rounds: Rounds, points_s: Tensor, points_t: Tensor) -> dict[str, Tensor]:
         """What discriminators learn, of detached maps, and what T and G learn of discriminators that stand still."""
         where = [losses.landmark_target(p, size=self.size, grid=self.side) for p in (points_s, points_t)]
-        textures = rounds.texture_s, rounds.texture_t
+        texture = torch.cat([rounds.texture_s, rounds.texture_t])
         trios = [
             (self.judge_s, rounds.real_s.detach(), rounds.swapped_s),
             (self.judge_t, rounds.real_t.detach(), rounds.swapped_t),
         ]
-        judged = sum(
-            losses.landmark_discrimination(self.texture_judge(z.detach()), at)
-            for z, at in zip(textures, where, strict=True)
-        )
-        confused = sum(losses.landmark_confusion(frozen(self.texture_judge, z)) for z in textures)
+        judged = losses.landmark_discrimination(self.texture_judge(texture.detach()), torch.cat(where))
+        confused = losses.landmark_confusion(frozen(self.texture_judge, texture))
         told = sum(losses.discrimination(judge(real), judge(fake.detach())) for judge, real, fake in trios)
         deceived = sum(losses.deception(frozen(judge, fake)) for judge, _, fake in trios)
         scale = self.factors.landmark_adversary * self.side**2 / ADLD_CELLS
         return {
-            "finds landmarks": scale * judged / 2,
-            "hides landmarks": scale * confused / 2,
+            "finds landmarks": scale * judged,
+            "hides landmarks": scale * confused,
             "tells domains": told / 2,
             "deceives": self.factors.domain_adversary * deceived / 2,
         }
