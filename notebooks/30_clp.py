@@ -571,7 +571,7 @@ busy = [test.aus.index(au) for au in (12, 4, 1)]
 queries = [int(np.argsort(-faces.intensity[:, au])[2]) for au in busy]
 
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-clp-asked", "caption": "Three queries (left, framed). Upper row of each: the faces of other people that CLP attends to most, with their share of the attention. Lower row: the faces of other people whose true movements are nearest. In brackets: distance in movement, summed over action units."}, "image": {"alt": "Three pairs of rows of small faces. The attended faces in the upper rows tend to look like the query in skin, hair and face shape; those in the lower rows are different people who make the same movement."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-clp-asked", "caption": "Three queries (left, framed, with the action units that are strongest). Upper row of each: the faces of other people that CLP attends to most, with their share of the attention. Lower row: the faces of other people whose true movements are nearest. In brackets: distance in movement, summed over action units."}, "image": {"alt": "Three pairs of rows of small faces. The attended faces in the upper rows tend to look like the query in skin, hair and face shape; those in the lower rows are different people who make the same movement."}}
 figure, axes = plt.subplots(6, 7, figsize=(8.2, 8.4))
 for number, row in enumerate(queries):
     attention, away = asked(query, keys, row, temperature=tau), movement_from(row)
@@ -587,6 +587,9 @@ for number, row in enumerate(queries):
             share = f"{100 * attention[k]:.1f} %" if line == 0 else ""
             if place:
                 ax.set_title(f"{share} ({away[k]:.0f})", fontsize=7, pad=2)
+    moving_most = faces.intensity[row].argsort()[::-1][:3]
+    title = ", ".join(str(faces.aus[au]) for au in moving_most)
+    axes[2 * number, 0].set_title(f"AU {title}", fontsize=7, pad=2)
     axes[2 * number, 0].set_ylabel("attended", fontsize=8)
     axes[2 * number + 1, 0].set_ylabel("nearest in\nmovement", fontsize=8)
     axes[2 * number + 1, 0].images[0].set_visible(False)
@@ -749,12 +752,13 @@ dying = fit(alone, clips, budget=numbers, seed=seed, augment=False)
 courses = {name: run.history for name, run in runs.items()}
 courses["across people alone"] = dying.history
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-clp-alive", "caption": "Loss as a share of its largest value, spread and rank of the embeddings of a batch, while four learners train. The first losses of MoCo and CLP rise because their memories fill."}, "image": {"alt": "Three panels over thousands of frames seen with a curve for each learner. The reconstruction alone is a dotted curve: its loss falls, its spread shrinks, its rank drops below that of the others."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-clp-alive", "caption": "Loss as a share of its largest value, spread and rank of the embeddings of a batch, while four learners train; means of five readings. The first losses of MoCo and CLP rise because their memories fill."}, "image": {"alt": "Three panels over thousands of frames seen with a curve for each learner. The reconstruction alone is a dotted curve: its loss falls, its spread shrinks, its rank drops below that of the others."}}
 figure, axes = plt.subplots(1, 3, figsize=(9, 2.9))
 for k, (name, history) in enumerate(courses.items()):
     seen = history["views"] / 1000
-    scores = (history["loss"] / history["loss"].max(), history["std"])
-    for ax, score in zip(axes, (*scores, history["rank"]), strict=True):
+    smooth = history[["loss", "std", "rank"]].rolling(5, min_periods=1).mean()
+    scores = (smooth["loss"] / smooth["loss"].max(), smooth["std"], smooth["rank"])
+    for ax, score in zip(axes, scores, strict=True):
         style = {"color": plots.PALETTE[k], "linestyle": ["-", "--", "-", ":"][k]}
         ax.plot(seen, score, label=name, linewidth=2, **style)
 titles = ("loss, share of its largest", "spread", "rank")
@@ -852,7 +856,8 @@ def means(columns):
     """Means over seeds of some scores, arms in words."""
     some = arms.rename(columns=columns).groupby(["setting", "arm"], sort=False)
     some = some[list(columns.values())].mean().reset_index("setting")
-    some = some.sort_values(["setting", next(iter(columns.values()))], ascending=False)
+    first = next(iter(columns.values()))
+    some = some.sort_values(["setting", first], ascending=[True, False])
     some.index = [WORDS.get(name, name) for name in some.index]
     display(some.style.format(precision=1).set_table_attributes(SMALL))
 
