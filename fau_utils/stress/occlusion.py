@@ -74,6 +74,8 @@ def wearing(config: SynthFaces, split: str, kinds: Sequence[str] = WORN, *, rows
 def occlude(data: ImageSet, hidden: Tensor, *, fill: str | Tensor = "grey") -> ImageSet:
     """The faces with patches painted over, and ``visible`` that says which.
 
+    Landmarks in hidden patches are put where they are in the mean of the set: nobody could have found them.
+
     Parameters
     ----------
     data : ImageSet
@@ -89,7 +91,15 @@ def occlude(data: ImageSet, hidden: Tensor, *, fill: str | Tensor = "grey") -> I
     seed = torch.arange(len(data)) if fill in ("noise", "colour") else None
     images = data.raw(torch.arange(len(data), device=data.device)).image.cpu()
     painted = apply_patches(images, hidden, fill=fill, seed=seed)
-    return replace(data, images=painted.to(data.device), visible=(~hidden).to(data.device))
+    landmarks = None if data.landmarks is None else _without_hidden(data.landmarks, hidden.to(data.device), painted)
+    return replace(data, images=painted.to(data.device), visible=(~hidden).to(data.device), landmarks=landmarks)
+
+
+def _without_hidden(landmarks: Tensor, hidden: Tensor, images: Tensor) -> Tensor:
+    grid = round(hidden.shape[1] ** 0.5)
+    cell = (landmarks * (grid / images.shape[-1])).long().clamp(0, grid - 1)  # (N, 49, 2): column, row
+    covered = hidden.gather(1, cell[..., 1] * grid + cell[..., 0])
+    return torch.where(covered[..., None], landmarks.nanmean(0), landmarks)
 
 
 def occlusion_curve(

@@ -97,6 +97,16 @@ def test_the_data_that_is_given_stays_as_it_is(faces):
     assert (made.images == 128).all()
 
 
+def test_hidden_landmarks_are_where_they_are_on_average(faces):
+    half = torch.zeros(32, 16, dtype=torch.bool)
+    half[:, :8] = True  # rows 0 to 15
+    made, below = occlude(faces, half).landmarks, faces.landmarks[..., 1] >= 16
+    assert torch.equal(made[below], faces.landmarks[below])
+    expected = faces.landmarks.mean(0).expand_as(made)[~below]
+    torch.testing.assert_close(made[~below], expected)
+    assert (~below).any()
+
+
 @pytest.fixture(scope="module")
 def rendered(tmp_path_factory):
     world = SynthFaces(test=Split(2, 3, "test"))
