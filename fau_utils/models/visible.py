@@ -86,7 +86,8 @@ def encode_visible(encoder: ViT, image: Tensor, hidden: Tensor, *, groups: int =
     count = (~hidden).sum(1)
     order = count.argsort(descending=True, stable=True)
     ranked = count[order].tolist()  # one look at the mask; no wait where it is on the CPU
-    size = -(-len(order) // min(groups, len(order)))
+    alike = ranked[0] == ranked[-1]  # nothing would be padded, nothing is gained
+    size = len(order) if alike else -(-len(order) // min(groups, len(order)))
     image = without(image, hidden.to(device, non_blocking=True), patch=encoder.patch)
     most = max(1, ranked[0])
     tokens, kept, shown = [], [], []
