@@ -165,6 +165,24 @@ def test_one_view_is_drawn_for_a_clip_and_another_for_each_key(batch):
     assert (alone - alone[:, :1])[:, 1:].flatten(2).abs().mean(2).min() > 1e-3
 
 
+def test_the_encoder_is_shown_a_clip_in_one_view(batch):
+    learner, shown = Clp(**SMALL).train(), []
+    learner.encoder.register_forward_pre_hook(lambda module, given: shown.append(given[0]))
+    learner.loss(batch.with_image(batch.image[::4].repeat_interleave(4, 0)))
+    seen = shown[0].unflatten(0, (-1, 4))
+    torch.testing.assert_close(seen, seen[:, :1].expand_as(seen))
+
+
+def test_empty_places_for_earlier_keys_are_no_negatives(batch):
+    losses = []
+    for negatives in (1, 24):
+        learner = Clp(**{**SMALL, "negatives": negatives}).train()
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            losses.append(learner.loss(batch).parts["cross"])
+    torch.testing.assert_close(losses[0], losses[1])
+
+
 def test_the_momentum_encoder_follows_slowly_and_the_memory_knows_whose_its_rows_are(batch):
     learner = Clp(momentum=0.9, **SMALL).train()
     before = [p.clone() for p in learner.follower.network.parameters()]
