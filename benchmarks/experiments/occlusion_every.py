@@ -3,16 +3,13 @@
 ``python benchmarks/experiments/occlusion_every.py`` makes the table ``occlusion_every``: one row for each method, kind
 and ratio. All are shown the painted faces and told the mask; most do not ask. The sizes, the people and the pretraining
 are those of ``occlusion_mae.py``; every method has the same number of views of the same labelled faces, in its own
-recipe. Landmarks that a mask hides are put where they are on average: a method of landmarks would otherwise be shown
-what nobody can see.
+recipe. Landmarks that a mask hides are put where they are on average, as nobody can see them.
 """
 
 import functools
 
 import torch
-from torch import Tensor
 
-from fau_utils.batch import Batch
 from fau_utils.data import synth
 from fau_utils.faces.population import Split, SynthFaces
 from fau_utils.methods import FmaeIat, GraphDetector, LandmarkMlp, MaePretraining, OcclusionMae, PretrainedVit
@@ -32,23 +29,6 @@ CODE = [
     "fau_utils.methods.occlusion_arms", "fau_utils.methods.fmae_iat", "fau_utils.stress.occlusion",
     "fau_utils.training.fit", "fau_utils.data.synth",
 ]  # fmt: skip
-
-
-class VisibleLandmarks(LandmarkMlp):
-    """A landmark perceptron that finds hidden points where they are on average."""
-
-    def __init__(self, aus: tuple[int, ...], *, seed: int, usual: Tensor, size: int = 64):
-        super().__init__(aus, seed=seed)
-        self.register_buffer("usual", usual)  # (49, 2)
-        self.size = size
-
-    def predict(self, batch: Batch) -> Tensor:
-        if batch.visible is not None:
-            grid = round(batch.visible.shape[1] ** 0.5)
-            place = ((batch.landmarks + 0.5) * grid / self.size).long().clamp(0, grid - 1)  # (B, 49, 2)
-            seen = batch.visible.gather(1, place[..., 1] * grid + place[..., 0])
-            batch.landmarks = torch.where(seen[..., None], batch.landmarks, self.usual)
-        return super().predict(batch)
 
 
 def world(seed: int) -> SynthFaces:
@@ -81,7 +61,7 @@ def taught(seed: int, device: str) -> Method:
 def _built(arm: str, seed: int, device: str) -> Method:
     aus, train = OTHERS.aus, synth.load(world(seed), "train")
     if arm == "landmarks":
-        return VisibleLandmarks(aus, seed=seed, usual=train.landmarks.mean(0))
+        return LandmarkMlp(aus, seed=seed)
     if arm == "CNN":
         return CnnDetector(aus, seed=seed)
     if arm == "small transformer":
