@@ -32,6 +32,7 @@ from fau_utils.training.checkpoints import Checkpoints
 from fau_utils.training.fold import SealedFold, run_fold
 from fau_utils.training.launch import launch, started_outside
 from fau_utils.training.loggers import LoggerMissing, TensorBoard
+from fau_utils.training.prepared import placed
 
 log = logging.getLogger(__name__)
 
@@ -254,8 +255,12 @@ def _work(fabric: Fabric, job: Job, made: Plan | None, progress: bool) -> None:
                 weights=True,
             )
     else:
-        # frames of a clip that are mirrored one by one are no clip any more: such learners draw their own views
-        fitted = fit(made.build(made.data), made.data, augment=not isinstance(made.data, ClipSet), **options)
+        learner, source = made.build(made.data), made.data
+        if isinstance(source, ClipSet):
+            near = placed(source.data, learner, device=fabric.device)
+            # frames of a clip that are mirrored one by one are no clip any more: such learners draw their own views
+            source, options["augment"] = ClipSet(near, length=source.length, stride=source.strides), False
+        fitted = fit(learner, source, **options)
         if fabric.is_global_zero:
             _write_pretrained(made, fitted)
     fabric.barrier()

@@ -117,7 +117,9 @@ def test_pretraining_leaves_a_network_that_fine_tuning_begins_from(fau, lab, tmp
 
 def test_learning_from_clips_leaves_an_encoder_that_a_detector_begins_from(fau, lab, tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(job, "fit", lambda *given, augment, **options: asked.append(augment) or fit(*given, **options))
+    monkeypatch.setattr(
+        job, "fit", lambda *given, **options: asked.append(options["augment"]) or fit(*given, **options)
+    )
     words = ["--data", lab, "--out", tmp_path, *QUICK]
     code, out, err = fau("clp", *words, "--set", "length=4", "--set", "batch_size=16", "--set", "memory=32")
     assert (code, err) == (0, "")
