@@ -99,7 +99,7 @@ def test_retry_runs_what_failed_or_one_of_it(bench):
     passing = bench.place("a-y").id
     code, said = bench.run(again=[passing])
     assert f"failed: ConnectionError: no (a connection failed): {passing}" in said
-    assert bench.told("begin") == ["a.x-0", "a.y-0", "a.y-0"]
+    assert sorted(bench.told("begin")) == ["a.x-0", "a.y-0", "a.y-0"]
     assert (code, list(bench.results())) == (1, [passing])  # its second attempt goes on where the first one was
     bench.run(again=[])
     assert bench.told("begin")[3:] == ["a.x-0"]
@@ -118,7 +118,7 @@ def test_a_dry_run_changes_nothing(bench):
 def test_parts_of_a_grid_can_be_run(bench):
     bench.write(methods=("a", "bb"), seeds=2)
     bench.run(only=("bb",))
-    assert bench.told("begin") == ["bb.default-0", "bb.default-1"]
+    assert sorted(bench.told("begin")) == ["bb.default-0", "bb.default-1"]
     bench.run(only=("a-*s1*",))
     assert bench.told("begin")[2:] == ["a.default-1"]
     with pytest.raises(ValueError, match="no cell of grid grid fits ccc"):
