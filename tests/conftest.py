@@ -4,6 +4,7 @@ import os
 
 # before torch is imported: small tensors gain nothing from threads, and test processes run side by side
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["FAU_PROGRESS"] = "0"  # what commands say is read line by line, and a bar is not one of them
 
 import hypothesis
 import numpy as np
