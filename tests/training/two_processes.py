@@ -1,6 +1,7 @@
 """Run by test_launch.py as a program of its own: trains alone and in two processes, and writes down what it saw."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from fau_utils.training.loggers import TensorBoard
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from conftest import make_blobs
+
+os.environ["FAU_PROGRESS"] = "1"  # the bar is looked at here; conftest turns all others off
 
 BUDGET = Budget("tiny", views=7 * 42, batch_size=14, lr=5e-3, eval_every=100)
 
