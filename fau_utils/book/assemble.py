@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from fau_utils.book import pages, records
+from fau_utils.book import pages, quiz, records
 from fau_utils.book.pages import Page
 from fau_utils.book.project import Project, write
 
@@ -55,6 +55,9 @@ def _page(project: Project, page: Page) -> dict:
     first = next(cell for cell in cells if cell["cell_type"] == "markdown")
     banner = pages.stale_banner(page.stale) if page.stale else ""
     first["source"] = pages.with_front("".join(first["source"]), [pages.facts(page), banner])
+    questions = quiz.read(quiz.path_of(project, page.chapter))
+    if questions:
+        cells.append(_markdown("quiz", quiz.page(questions)))
     cells.append(_markdown("provenance", pages.provenance(page.record)))
     node["metadata"] = {
         key: node["metadata"][key] for key in ("kernelspec", "language_info") if key in node["metadata"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from fau_utils.book import exercises, pairing, records
+from fau_utils.book import exercises, pairing, quiz, records
 from fau_utils.book.chapters import Chapter
 from fau_utils.book.errors import UserError
 from fau_utils.book.exercises import Piece
@@ -49,6 +49,10 @@ def make(project: Project, chapters: Sequence[Chapter], edition: Edition, out: P
         record = records.load(project, chapter.name)
         seconds = record.cell_seconds if record is not None and record.text == chapter.hash else []
         node = without_answers(node) if edition == "student" else with_minutes(node, seconds)
+        questions = quiz.read(quiz.path_of(project, chapter))
+        if questions:
+            text = quiz.handout(questions, answers=edition == "instructor")
+            node["cells"].append(_cell("markdown", text) | {"id": "quiz"})
         path = out / f"{chapter.name}.ipynb"
         write(path, json.dumps(node, indent=1, ensure_ascii=False) + "\n")
         made.append(Made(path, len(exercises.exercises(pairing.notebook(chapter)))))
