@@ -16,6 +16,7 @@ extensions = [
     "sphinxcontrib.bibtex",
     "sphinx_exercise",
     "fau_utils.book.sphinx_ext",
+    "fau_utils.book.terms",
 ]
 exclude_patterns = ["_generated/**", "chapters/files/**", "reference_results/**", "README.md"]
 templates_path = []
