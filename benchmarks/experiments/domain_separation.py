@@ -39,6 +39,7 @@ from fau_utils.metrics.landmarks import nme
 from fau_utils.probes import Effort, Features, probe
 from fau_utils.results.study import Study, contrast, scores
 from fau_utils.training import Fitted, budget_for, fit, predict
+from fau_utils.training.readings import NotFinite
 
 CODE = ["fau_utils.methods.domain_separation", "fau_utils.methods.domain_baselines", "fau_utils.data.domains",
         "fau_utils.training.fit", "fau_utils.probes.probe"]  # fmt: skip
@@ -166,7 +167,10 @@ def run(cell: dict, device: str, *, size: Size) -> list[dict]:
         options = options | {"align_after": size.views // 5}
     if build in (Dann, DomainSeparationNetworks):
         options = options | {"ramp": size.views // 2}
-    fitted = trained(build(faces.aus, **common, **options), faces, seed=seed, size=size, device=device)
+    try:
+        fitted = trained(build(faces.aus, **common, **options), faces, seed=seed, size=size, device=device)
+    except NotFinite as error:  # a result, without a score
+        return [{**cell, "adversary": "diverged", "said": str(error).partition(";")[0]}]
     row = {"views": fitted.views, "seconds": fitted.seconds, "adversary": adversary(fitted.history)}
     rows = [{**cell, **row, **measured(fitted.method, gap, size=size, device=device)}]
     if arm == "D2":
@@ -179,7 +183,7 @@ def adversary(history: pd.DataFrame) -> str:
     """What became of the discriminators: ``none``, ``balanced``, ``won`` (they tell every fake) or ``lost``.
 
     Least squares of one half for real and fake costs 0.25, and that is all there is to be had against perfect fakes.
-    One that diverges stops the run, see ``fit``.
+    One that diverges stops the run, see ``fit``; its row says ``diverged`` and has no scores.
     """
     if "tells domains" not in history:
         return "none"
