@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from fau_utils.book import pages, quiz, records
+from fau_utils.book import pages, quiz, records, syllabus
 from fau_utils.book.pages import Page
 from fau_utils.book.project import Project, write
 
@@ -34,6 +34,10 @@ def assemble(project: Project, book: Sequence[Page]) -> None:
     files["_generated/contents.md"] = pages.contents(book).encode()
     files["_generated/cards.md"] = pages.cards(book).encode()
     files["_generated/run.md"] = pages.run_table(book).encode()
+    chapters = [page.chapter for page in book]
+    files["_generated/goals.md"] = syllabus.goals_page([syllabus.entry(project, one) for one in chapters]).encode()
+    for name in [name for name in files if name.endswith(".md")]:
+        files[name] = syllabus.with_links(files[name].decode(), chapters).encode()
     files["_static/plotly.min.js"] = _plotly()
     _sync(project.pages, files)
 

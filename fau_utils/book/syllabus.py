@@ -1,0 +1,80 @@
+"""What a lecturer needs of each chapter, as it says itself: goals, what it builds on, exercises, minutes."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fau_utils.book import exercises, pairing, quiz
+from fau_utils.book.chapters import Chapter
+from fau_utils.book.project import Project
+
+_GOALS = re.compile(r"```\{admonition\} You will learn\n(.*?)```", re.DOTALL)
+_NEEDS = re.compile(r"You need (.+?)\.(?:\s|$)", re.DOTALL)
+_LINK = re.compile(r"\{chapter\}`(\d\d)`")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One chapter as a syllabus shows it.
+
+    Attributes
+    ----------
+    goals : tuple of str
+        What a reader will learn, Markdown.
+    needs : tuple of str
+        Names of chapters to read before.
+    exercises, questions : int
+    """
+
+    chapter: Chapter
+    goals: tuple[str, ...]
+    needs: tuple[str, ...]
+    exercises: int
+    questions: int
+
+
+def entry(project: Project, chapter: Chapter) -> Entry:
+    """What a chapter says about itself in its first cells."""
+    node = pairing.notebook(chapter)
+    text = "\n".join(cell.source for cell in node.cells if cell.cell_type == "markdown")
+    box = _GOALS.search(text)
+    goals = [" ".join(goal.split()) for goal in re.split(r"^- ", box[1], flags=re.MULTILINE)[1:]] if box else []
+    needs = _NEEDS.search(text)
+    return Entry(
+        chapter,
+        tuple(goals),
+        tuple(re.findall(r"\{doc\}`(\w+)`", needs[1])) if needs else (),
+        len(exercises.exercises(node)),
+        len(quiz.read(quiz.path_of(project, chapter))),
+    )
+
+
+def goals_page(entries: Sequence[Entry]) -> str:
+    """Goals chapter by chapter, and a table of the work in each; MyST Markdown."""
+    names = {one.chapter.name for one in entries}
+    lines = ["| chapter | builds on | minutes to run | exercises | questions |", "|---|---|--:|--:|--:|"]
+    for one in entries:
+        needs = ", ".join(f"{{chapter}}`{name[:2]}`" for name in one.needs if name in names) or "–"
+        minutes = f"{one.chapter.minutes:g}" if one.chapter.minutes else ""
+        number = f"{one.chapter.number:02d}"
+        lines.append(f"| {{chapter}}`{number}` | {needs} | {minutes} | {one.exercises} | {one.questions} |")
+    blocks = ["\n".join(lines)]
+    for one in entries:
+        if one.goals:
+            goals = "\n".join(f"- {goal}" for goal in one.goals)
+            blocks.append(f"**{{chapter}}`{one.chapter.number:02d}`**\n\n{goals}")
+    return "\n\n".join(blocks) + "\n"
+
+
+def with_links(text: str, chapters: Sequence[Chapter], *, folder: str = "chapters") -> str:
+    r"""Markdown with each ``{chapter}`04``` as a link to that chapter, or as words where there is none."""
+    known = {f"{chapter.number:02d}": chapter for chapter in chapters}
+
+    def link(match: re.Match) -> str:
+        chapter = known.get(match[1])
+        if chapter is None:
+            return f"chapter {match[1]}"
+        title = chapter.title.split(":")[0].replace("|", "\\|")
+        return f"[{match[1]} {title}]({folder}/{chapter.name}.ipynb)"
+
+    return _LINK.sub(link, text)
