@@ -9,6 +9,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 
+import pandas as pd
 import torch
 
 from fau_utils.aus import RENDERED
@@ -18,6 +19,7 @@ from fau_utils.data.images import ImageSet, Memory, as_floats, positions
 from fau_utils.data.source import share
 from fau_utils.faces.activity import BASE_RATES
 from fau_utils.faces.population import Occlusion, Split, SynthFaces
+from fau_utils.frames import KEY, Frames
 from fau_utils.roles import ROLES
 
 log = logging.getLogger(__name__)
@@ -92,6 +94,21 @@ class TwoDomains:
     def guided(self) -> bool:
         """Whether any target face has landmarks for the landmark task."""
         return not bool(self.guide.landmarks.isnan().all())
+
+    @property
+    def frames(self) -> Frames:
+        """Who is in any of the three, without labels."""
+        return Frames(pd.concat([side.frames.table[list(KEY)] for side in self._sides()]).drop_duplicates())
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """All people, sorted by name."""
+        return self.frames.subjects
+
+    @property
+    def labels(self) -> torch.Tensor:
+        """Those of the source, (N, A): there are no others."""
+        return self.source.labels
 
     def __len__(self) -> int:
         return len(ROLES) * len(self.source)
@@ -255,8 +272,10 @@ class Gap:
         return _as_domain(synth.load(config, "test"), int(wild))
 
     def validated(self) -> ImageSet:
-        """Target faces of still others, to choose by, for all arms alike."""
-        return _as_domain(synth.load(replace(self.wild, seed=0), "val"), 1)
+        """Target faces of still others, to choose by, for all arms alike; half as many people as are tested."""
+        people = -(-self.test_people // 2)
+        world = replace(self.wild, seed=0).with_split("val", subjects=people, frames=self.test_frames)
+        return _as_domain(synth.load(world, "val"), 1)
 
     def domains(self, *, guides: int | None = None, target_landmarks: bool = False) -> TwoDomains:
         """Training faces of both.

@@ -12,6 +12,8 @@ from fau_utils.methods.clip_baselines import (
 )
 from fau_utils.methods.clp import Clp
 from fau_utils.methods.contract import Learner, Losses, Method, masked_bce
+from fau_utils.methods.domain_baselines import Dann, DomainSeparationNetworks, LandmarkTask, SourceOnly
+from fau_utils.methods.domain_separation import DomainSeparation
 from fau_utils.methods.fmae_iat import FmaeIat
 from fau_utils.methods.graph_teacher import GraphDetector
 from fau_utils.methods.mae import MaePretraining
@@ -25,6 +27,11 @@ METHODS: dict[str, type] = {
     "fmae-iat": FmaeIat,
     "graph-detector": GraphDetector,
     "occlusion-mae": OcclusionMae,
+    "domain-separation": DomainSeparation,
+    "source-only": SourceOnly,
+    "landmark-task": LandmarkTask,
+    "dann": Dann,
+    "domain-separation-networks": DomainSeparationNetworks,
     "clp": Clp,
     "clp-temporal": TemporalOnly,
     "clp-cross": CrossOnly,
@@ -35,7 +42,7 @@ METHODS: dict[str, type] = {
     "clip-detector": SupervisedClips,
 }
 """Everything that ``fau train`` can train, by name. A constructor is given what it asks for by name, of ``aus``,
-``subjects``, ``size``, ``seed`` and ``init``."""
+``subjects``, ``size``, ``seed``, ``init`` and, where there are two domains, ``weight``."""
 
 __all__ = [
     "BASELINES",
@@ -45,9 +52,13 @@ __all__ = [
     "Clp",
     "CnnDetector",
     "CrossOnly",
+    "Dann",
+    "DomainSeparation",
+    "DomainSeparationNetworks",
     "FmaeIat",
     "GraphDetector",
     "LandmarkMlp",
+    "LandmarkTask",
     "Learner",
     "Losses",
     "MaePretraining",
@@ -57,6 +68,7 @@ __all__ = [
     "OwnRows",
     "PretrainedVit",
     "SimClr",
+    "SourceOnly",
     "SupervisedClips",
     "TemporalOnly",
     "VitDetector",

@@ -10,6 +10,8 @@ from fau_utils import aus as vocabulary
 from fau_utils.batch import Batch
 from fau_utils.methods.contract import Losses, Method
 from fau_utils.methods.domain_losses import weighted_asymmetric_loss
+from fau_utils.methods.domain_recipes import BASELINES
+from fau_utils.methods.recipes import Recipe
 from fau_utils.models.landmark_heads import POINTS, ResponseMaps, attention, soft_argmax
 from fau_utils.models.normalise import MeanFace
 from fau_utils.models.seeded import seeded
@@ -51,6 +53,7 @@ class TwoDomainDetector(Method):
         "laptop": {"views": 14_400, "batch_size": 24, **NUMBERS},
         "gpu": {"views": 600_000, "batch_size": 96, **NUMBERS},
     }
+    recipes: ClassVar[dict[str, Recipe]] = BASELINES
     unused_parameters: ClassVar[bool] = True
 
     def __init__(

@@ -17,7 +17,7 @@ twice.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,8 @@ from fau_utils.methods import domain_losses as losses
 from fau_utils.methods.contract import Losses
 from fau_utils.methods.domain_alignment import Alignment, refuse_unknown
 from fau_utils.methods.domain_networks import WithLandmarks, landmark_branch
+from fau_utils.methods.domain_recipes import RECIPES
+from fau_utils.methods.recipes import Recipe
 from fau_utils.models.landmark_heads import argmax, attention, response_loss
 from fau_utils.models.seeded import seeded
 from fau_utils.models.separation import (
@@ -119,6 +121,8 @@ class DomainSeparation(WithLandmarks):
     ValueError
         For an option that is not known.
     """
+
+    recipes: ClassVar[dict[str, Recipe]] = RECIPES
 
     def __init__(
         self,

@@ -10,24 +10,28 @@ import inspect
 import logging
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from lightning.fabric import Fabric
 
 from fau_utils.data import by_name
 from fau_utils.data.clips import LENGTH, ClipSet
+from fau_utils.data.domains import TwoDomains
 from fau_utils.data.images import ImageSet
 from fau_utils.data.options import keywords_of, options_of, parse
 from fau_utils.data.published import AUGMENTATIONS
 from fau_utils.data.source import Source
 from fau_utils.methods import METHODS, Learner, Method
+from fau_utils.methods.domain_losses import inverse_rates
+from fau_utils.methods.domain_networks import TwoDomainDetector
 from fau_utils.methods.recipes import Recipe
 from fau_utils.models import store
 from fau_utils.models.clip_encoder import ClipEncoder
 from fau_utils.results.run import HISTORY, DamagedRun, Run, hashed, plain
-from fau_utils.training import Budget, Fitted, budget_for, fit
+from fau_utils.training import Budget, Fitted, budget_for, domain_fold, fit
 from fau_utils.training.checkpoints import Checkpoints
 from fau_utils.training.fold import SealedFold, run_fold
 from fau_utils.training.launch import launch, started_outside
@@ -176,7 +180,10 @@ def plan(job: Job) -> Plan:
     in_clips = getattr(learner, "clips", False)
     if in_clips and by_name.is_shards(job.data):
         raise ValueError(f"{job.data}: shards have no order of frames; {job.method} needs synth or a prepared folder")
-    data, said = _fold(job) if detects else _source(job)
+    if issubclass(learner, TwoDomainDetector):
+        data, said = _domains(job)
+    else:
+        data, said = _fold(job) if detects else _source(job)
     if in_clips:
         data = ClipSet(data, length=chosen.get("length", LENGTH))
     if recipe is not None and "views" not in numbers:
@@ -280,6 +287,17 @@ def _fold(job: Job) -> tuple[SealedFold, dict[str, Any]]:
     return made, {**made.describe(), "name": fold.name or f"{found.protocol.dataset} {fold.hash}"}
 
 
+def _domains(job: Job) -> tuple[SealedFold, dict[str, Any]]:
+    if not by_name.is_synth(job.data):
+        made = domain_fold.prepared(job.data, fold=job.fold, protocol=job.protocol, seed=job.seed)
+        return made, made.describe()
+    if job.fold is not None:
+        raise ValueError("synth has its own people for validation and test; leave --fold out")
+    made = domain_fold.rendered(job.data)
+    gap = asdict(domain_fold.gap_of(job.data))
+    return made, {**made.describe(), "gap": gap, "size": gap["res"]}
+
+
 def _source(job: Job) -> tuple[Source, dict[str, Any]]:
     if by_name.is_shards(job.data):
         from fau_utils.data.shards import Shards
@@ -294,6 +312,9 @@ def _given(learner: type[Learner], job: Job, train: Source) -> dict[str, Any]:
     takes = set(keywords_of(learner)) | set(inspect.signature(learner).parameters)
     known: dict[str, Callable[[], Any]] = {"seed": lambda: job.seed, "size": lambda: job.size}
     train = train.data if isinstance(train, ClipSet) else train
+    if isinstance(train, TwoDomains):
+        train = train.source
+        known["weight"] = lambda: inverse_rates(torch.nanmean(train.labels, 0).tolist()).tolist()
     if isinstance(train, ImageSet):
         known |= {"aus": lambda: train.aus, "subjects": lambda: train.frames.subjects}
         known["size"] = lambda: int(train.images.shape[-1])
