@@ -12,11 +12,14 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.13 python3.11 python; do \
 BUDGET ?= laptop
 ARGS   ?=
 
-.PHONY: book test test-slurm lab install lint format help clean
+.PHONY: book slides test test-slurm lab install lint format help clean
 .DEFAULT_GOAL := help
 
 book: $(STAMP) ## run every chapter and build the HTML
 	$(BIN)/fau book --budget $(BUDGET) $(ARGS)
+
+slides: $(STAMP) ## a deck for each chapter, in build/slides, from the built book
+	$(BIN)/fau course slides build/slides
 
 test: $(STAMP) ## run the whole test suite, lint and the floors contract included
 	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)

@@ -86,19 +86,24 @@ def pair(
 
 @app.command()
 def course(
-    edition: Annotated[str, typer.Argument(help="student or instructor.")],
-    out: Annotated[Path, typer.Argument(help="Folder to write; notebooks of the same names are replaced.")],
+    edition: Annotated[str, typer.Argument(help="student, instructor or slides.")],
+    out: Annotated[Path, typer.Argument(help="Folder to write; files of the same names are replaced.")],
     only: Annotated[
         list[str] | None, typer.Option(help="A chapter, by name or number; may be given again.", show_default=False)
     ] = None,
     root: Root = None,
 ) -> None:
-    """Write the chapters for a course: exercises as stubs for students, with solutions for instructors."""
-    from fau_utils.book import chapters, project
+    """Write the chapters for a course: exercises as stubs or with solutions, or slides from the built book."""
+    from fau_utils.book import chapters, project, slides
     from fau_utils.book import course as editions
 
     found = project.find(root)
-    made = editions.make(found, chapters.select(chapters.discover(found), only or ()), edition, out)
+    chosen = chapters.select(chapters.discover(found), only or ())
+    if edition == "slides":
+        decks = slides.make(found, chosen, out)
+        _show(f"{len(decks)} decks with {sum(deck.slides for deck in decks)} slides; open {out / 'index.html'}")
+        return
+    made = editions.make(found, chosen, edition, out)
     _show(f"{len(made)} notebooks with {sum(one.exercises for one in made)} exercises in {out}")
 
 
