@@ -187,6 +187,46 @@ def looks(method: Method, score, device: str) -> list[dict]:
     return rows
 
 
+def _fall(words: str, arm: str = "CNN", *, least: float = 5.0, **where) -> dict:
+    clean = {"arm": arm, "axis": "clean"}
+    return {"claim": f"{arm}: {words}", "ours": clean, "theirs": {"arm": arm, **where}, "least": least}
+
+
+def _less(words: str, **where) -> dict:
+    ours, theirs = ({"arm": arm, **where} for arm in ("occlusion student", "CNN"))
+    return {"claim": f"occlusion student beats CNN {words}", "ours": ours, "theirs": theirs}
+
+
+_BLURRED = {"kind": "blur", "level": 2.0}
+_PROBED = {"axis": "identity"}
+CLAIMS = (
+    _fall("more than 5 points are lost at 16 x 16 px", kind="resolution", level=16.0),
+    _fall("more than 5 points are lost behind a blur of 2 px", **_BLURRED),
+    _fall("more than 5 points are lost in noise of 32 grey levels", kind="noise", level=32.0),
+    _fall("more than 5 points are lost at JPEG quality 10", kind="jpeg", level=10.0),
+    _fall("more than 5 points are lost with three quarters of the patches hidden", kind="random", level=0.75),
+    _fall("more than 5 points are lost in the wild", kind="wild", level=1.0),
+    _less("with three quarters of the patches hidden", kind="random", level=0.75),
+    _less("behind a blur of 2 px, which it was not trained for", **_BLURRED),
+    {
+        "claim": "identity is read less well from FMAE-IAT than from CNN", "score": "leak",
+        "ours": {"arm": "CNN", **_PROBED}, "theirs": {"arm": "FMAE-IAT", **_PROBED}, "unit": "points",
+    },
+    {
+        **_fall("behind a blur of 2 px it abstains more often, by over 5 points", **_BLURRED),
+        "score": "coverage", "unit": "points of coverage",
+    },
+    {
+        "claim": "CNN: what it then still answers is wrong more often than on clean faces", "score": "risk",
+        "ours": {"arm": "CNN", **_BLURRED}, "theirs": {"arm": "CNN", "axis": "clean"}, "unit": "points of risk",
+    },
+)  # fmt: skip
+"""Declared before the first run, for :func:`fau_utils.results.study.contrast`."""
+
+MARGIN = 5.0
+"""AUC points between groups, or between two looks of the same people, that would matter."""
+
+
 STUDY = Study(
     "stress",
     [{"arm": arm, "seed": seed} for seed in range(SEEDS) for arm in ARMS],

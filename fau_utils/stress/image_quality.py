@@ -26,7 +26,7 @@ from fau_utils.training.device import resolve
 from fau_utils.training.evaluate import Predictions, predict
 
 LEVELS: Mapping[str, tuple[float, ...]] = MappingProxyType(
-    {"resolution": (32, 24, 16, 12, 8), "blur": (0.5, 1, 2, 3), "noise": (8, 16, 32, 64), "jpeg": (50, 25, 10, 5)}
+    {"resolution": (32, 16, 12, 8), "blur": (0.5, 1, 2, 3), "noise": (8, 16, 32, 64), "jpeg": (50, 25, 10, 5)}
 )
 """Levels at which methods are compared on faces of 64 px, from mild to severe.
 
