@@ -35,7 +35,8 @@ def script(tmp_path, monkeypatch):
 
 
 def test_a_run_has_rows_of_every_axis_and_claims_find_theirs(script):
-    rows = [{"arm": "CNN", "seed": 0, **row} for row in script.run({"arm": "CNN", "seed": 0}, "cpu")]
+    cell = {"arm": "landmarks", "seed": 0}  # the fastest; for its claims it stands in for another
+    rows = [{"arm": "CNN", "seed": 0, **row} for row in script.run(cell, "cpu")]
     table = pd.DataFrame(rows)
     assert set(table["axis"]) == {"clean", "hidden", "damage", "domain", "group", "look", "identity"}
     assert table.loc[table.axis == "look", "kind"].value_counts().eq(2).all()
