@@ -34,7 +34,6 @@ from fau_utils.methods import (
     LandmarkMlp,
     MaePretraining,
     OcclusionMae,
-    VitDetector,
 )
 from fau_utils.methods.contract import Method
 from fau_utils.methods.occlude import Occlude
