@@ -14,7 +14,6 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from lightning.fabric import Fabric
 
 from fau_utils.data import by_name
@@ -25,7 +24,6 @@ from fau_utils.data.options import keywords_of, options_of, parse
 from fau_utils.data.published import AUGMENTATIONS
 from fau_utils.data.source import Source
 from fau_utils.methods import METHODS, Learner, Method
-from fau_utils.methods.domain_losses import inverse_rates
 from fau_utils.methods.domain_networks import TwoDomainDetector
 from fau_utils.methods.recipes import Recipe
 from fau_utils.models import store
@@ -314,7 +312,7 @@ def _given(learner: type[Learner], job: Job, train: Source) -> dict[str, Any]:
     train = train.data if isinstance(train, ClipSet) else train
     if isinstance(train, TwoDomains):
         train = train.source
-        known["weight"] = lambda: inverse_rates(torch.nanmean(train.labels, 0).tolist()).tolist()
+        known["weight"] = lambda: domain_fold.weights_of(train)
     if isinstance(train, ImageSet):
         known |= {"aus": lambda: train.aus, "subjects": lambda: train.frames.subjects}
         known["size"] = lambda: int(train.images.shape[-1])

@@ -6,10 +6,14 @@ without AU labels would not: weights are chosen by them unless the last ones are
 
 from dataclasses import fields, replace
 
+import torch
+
 from fau_utils.data import by_name
 from fau_utils.data.domains import Gap, TwoDomains, shared_aus
+from fau_utils.data.images import ImageSet
 from fau_utils.data.options import parse
 from fau_utils.data.real_pairs import REAL, set_aside
+from fau_utils.methods.domain_losses import inverse_rates
 from fau_utils.training.fold import SealedFold, SealedTest
 
 GAP = 0.67
@@ -47,6 +51,23 @@ def sides_of(name: str) -> tuple[str, str]:
         f"expected two domains: synth, synth:gap=1, one of {', '.join(REAL)}, or two prepared folders SOURCE,TARGET; "
         f"found {name!r}"
     )
+
+
+def weights_of(source: ImageSet) -> list[float]:
+    """Weight of each AU in the loss by how rarely the source shows it, see :func:`inverse_rates`.
+
+    Raises
+    ------
+    ValueError
+        Names the AUs that the source shows always or never.
+    """
+    rates = [float(rate) for rate in torch.nanmean(source.labels, 0)]
+    if stuck := [au for au, rate in zip(source.aus, rates, strict=True) if not 0 < rate < 1]:
+        raise ValueError(
+            f"expected source faces with and without each AU, found AUs {stuck} on all of them or on none; prepare "
+            "more people of the source"
+        )
+    return inverse_rates(rates).tolist()
 
 
 def rendered(name: str) -> SealedFold:
