@@ -64,8 +64,9 @@ from fau_utils import metrics, plots
 from fau_utils.aus import column
 from fau_utils.bench import fingerprint, grid, progress, store
 from fau_utils.metrics.thresholds import tuned
-from fau_utils.results import job, study
-from fau_utils.results.run import Run
+from fau_utils.probes import Effort
+from fau_utils.results import entrant, job, study
+from fau_utils.stress.identity import identity_leak
 
 plots.use()
 
@@ -79,14 +80,15 @@ plots.use()
 # ## From names to a run
 #
 # A cell is a handful of names. `job.train` looks all of them up before the first process starts, trains on the training people, chooses the
-# weights by the validation people, and opens the test faces once. It is what `fau train` does.
+# weights by the validation people, and opens the test faces once. It is what `fau train` does. A method that learns without labels is frozen
+# instead, and a linear probe reads the AUs from its features.
 
 # %%
 if budget == "smoke" and data == "synth":  # a few faces, to see that everything runs
     data = "synth:subjects=12,frames=24"
 folder = Path(out or tempfile.mkdtemp())
 words = dict(word.split("=", 1) for word in settings)
-init = words.pop("init", None)
+init, pretrain = words.pop("init", None), words.pop("pretrain", "")
 wanted = job.Job(
     method=method,
     data=data,
@@ -98,7 +100,8 @@ wanted = job.Job(
     init=None if init is None else Path(init),
     out=folder / "runs",
 )
-run = Run.read(job.train(wanted, progress=False))
+entry = entrant.enter(wanted, pretrain=pretrain)
+run = entry.run
 said, validation = run.predictions(), run.validation()
 
 # %% tags=["hide-input"]
@@ -166,6 +169,26 @@ plt.show()
 # These intervals say how much the scores depend on *who was tested*. They say nothing of the initial weights and the order of faces: for that the
 # benchmark runs every cell with several seeds, and its tables have intervals over seeds and people together.
 #
+# ## What a score does not say
+#
+# How far its probabilities are from what happens; how well a fresh linear probe recognises the *validation* people, whom the method was not trained on, from
+# its features; and what it costs. Seconds are of the processor, because the clock of a shared computer tells more about the neighbours.
+
+# %%
+calibration = entrant.calibration(said)
+spent = entrant.costs(entry)
+light = Effort(penalties=(1.0, 0.1, 0.01), iterations=200)
+leak = identity_leak(
+    {method: entry.learner}, entry.fold.val, effort=light, resamples=study.RESAMPLES
+).iloc[0]
+glue("bench-leak", f"{leak.leak:.0f}", display=False)
+glue("bench-chance", f"{leak.chance:.1f}", display=False)
+numbers = {"calibration error, %": calibration["ece"], "identity, %": leak.leak, **spent}
+pd.Series(numbers, name=method).to_frame().style.format("{:,.1f}")
+
+# %% [markdown]
+# The probe names the right person in {glue}`bench-leak` % of new faces, where {glue}`bench-chance` % is chance.
+#
 # ## What is kept
 #
 # Predictions are in the run's folder, so any score can be computed again without training. Beside them goes a summary: means, and the
@@ -179,6 +202,11 @@ summary = {
     **study.scores(said),
     "f1_tuned": at_best["f1"],
     "f1_tuned_draws": at_best["f1_draws"],
+    **calibration,
+    **spent,
+    "identity": leak.leak,
+    "identity_draws": leak.draws,
+    "identity_chance": leak.chance,
     "people": people,
     "faces": len(said),
     "train_seconds": run.record["seconds"],

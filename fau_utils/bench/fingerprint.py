@@ -38,10 +38,12 @@ def ingredients(cell: Cell, grid: Grid, *, notebook: Path) -> Ingredients:
         "parameters": cell.parameters,
         "notebook": _digest(notebook),
         "code": _code(cell.method),
-        "data": _data(cell.data),
+        "data": _data(cell.data, cell.method),
         "versions": _versions(),
     }
-    init = _init(cell)
+    init, faces = _init(cell), _told(cell.settings, "pretrain")
+    if faces is not None:
+        made["pretrain"] = _data(faces, cell.method, unlabelled=True)
     return made if init is None else {**made, "init": _digest(init)}
 
 
@@ -83,19 +85,25 @@ def check(cells: list[Cell]) -> None:
     from fau_utils.data import by_name
     from fau_utils.data.options import options_of, parse
     from fau_utils.methods import METHODS, Method
-    from fau_utils.training import Budget, budget_for
+    from fau_utils.methods.domain_networks import TwoDomainDetector
+    from fau_utils.results import frozen
+    from fau_utils.training import Budget, budget_for, domain_fold
 
     numbers = {f.name: f.type for f in fields(Budget) if f.type in (int, float, str) and f.name != "name"}
     for method, budget, variant, settings in {(c.method, c.budget, c.variant, c.settings) for c in cells}:
         if method not in METHODS:
             raise ValueError(f"methods: unknown method {method!r}; known are {', '.join(METHODS)}")
-        if not issubclass(METHODS[method], Method):
+        faces = _told(settings, "pretrain")
+        if not issubclass(METHODS[method], Method) and faces is None:
             raise ValueError(
-                f"methods: {method} learns no AUs, so there is nothing to score; train it with `fau train {method}`, "
-                "and give its checkpoint to a method as init"
+                f"methods: {method} learns no AUs, so there is nothing to score; say in pretrain which faces it learns "
+                "from before a linear probe reads them, or train it with `fau train` and give its checkpoint to a "
+                "method as init"
             )
         try:
-            words = [word for word in settings if not word.startswith("init=")]
+            if faces is not None:
+                frozen.check(METHODS[method], faces)
+            words = [word for word in settings if not word.startswith(("init=", "pretrain="))]
             known = {**numbers, **options_of(METHODS[method])}
             known = {name: kind for name, kind in known.items() if name not in ("aus", "subjects", "size", "seed")}
             chosen = parse(words, known, of=f"{method} and its budget")
@@ -107,12 +115,15 @@ def check(cells: list[Cell]) -> None:
         if init is not None and not init.exists():
             raise ValueError(f"methods: {cell.method}, variant {cell.variant}: init: no checkpoint at {init}")
     protocols: dict[tuple[str, str], Any] = {}
-    for data, protocol, fold in sorted({(c.data, c.protocol, c.fold) for c in cells}, key=str):
+    asked = {(c.data, c.protocol, c.fold, issubclass(METHODS[c.method], TwoDomainDetector)) for c in cells}
+    for data, protocol, fold, domains in sorted(asked, key=str):
         try:
             if by_name.is_synth(data):
-                by_name.synth_of(data)
+                domain_fold.gap_of(data) if domains else by_name.synth_of(data)
                 if fold is not None:
                     raise ValueError("synth has its own people for validation and test; leave folds out")
+            elif domains:
+                domain_fold.sides_of(data)
             elif not by_name.is_shards(data):
                 if (data, protocol) not in protocols:
                     protocols[data, protocol] = by_name.prepared(data, protocol=protocol).protocol
@@ -126,30 +137,49 @@ def _own(grid: Grid) -> list[Path]:
 
 
 def _init(cell: Cell) -> Path | None:
-    return next((Path(word.partition("=")[2]) for word in cell.settings if word.startswith("init=")), None)
+    found = _told(cell.settings, "init")
+    return None if found is None else Path(found)
+
+
+def _told(settings: tuple[str, ...], name: str) -> str | None:
+    return next((word.partition("=")[2] for word in settings if word.startswith(f"{name}=")), None)
 
 
 @cache
 def _code(method: str) -> dict[str, str]:
     from fau_utils import provenance
-    from fau_utils.methods import METHODS
+    from fau_utils.methods import METHODS, Method
 
     root = Path(provenance.__file__).parents[1]
     # neither job.py's imports, which are all methods, nor figures decide what a cell measures
     found = provenance.used_files([METHODS[method].__module__, *_CODE])
-    found.append(root / "fau_utils" / "results" / "job.py")
+    names = ["job", "entrant", *([] if issubclass(METHODS[method], Method) else ["frozen"])]
+    found += [root / "fau_utils" / "results" / f"{name}.py" for name in names]
     return {path.relative_to(root).as_posix(): provenance.code_hash([path])[:12] for path in found}
 
 
 @cache
-def _data(name: str) -> str:
+def _data(name: str, method: str, *, unlabelled: bool = False) -> str:
     from fau_utils.data import by_name
+    from fau_utils.methods import METHODS
+    from fau_utils.methods.domain_networks import TwoDomainDetector
 
+    if issubclass(METHODS[method], TwoDomainDetector) and not unlabelled:
+        return _domains(name)
     if by_name.is_synth(name):
         return by_name.synth_of(name).hash()
     if by_name.is_shards(name):
         return name
     return _digest(by_name.folder_of(name) / "manifest.parquet")
+
+
+def _domains(name: str) -> str:
+    from fau_utils.data import by_name
+    from fau_utils.training import domain_fold
+
+    if by_name.is_synth(name):
+        return hashlib.sha256(repr(domain_fold.gap_of(name)).encode()).hexdigest()[:16]
+    return "".join(_digest(by_name.folder_of(side) / "manifest.parquet") for side in domain_fold.sides_of(name))
 
 
 @cache

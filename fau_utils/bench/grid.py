@@ -7,6 +7,7 @@ import re
 import runpy
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -57,12 +58,24 @@ class Retries(_Strict):
 
 
 class MethodEntry(_Strict):
-    """A method with its variants: name of the variant to its settings (numbers of the budget, options, ``init``)."""
+    """A method with its variants: name of the variant to its settings (numbers of the budget, options, ``init``).
+
+    A learner that reads no labels has ``pretrain`` among them, the faces it learns from before it is probed. `data`
+    takes the place of the grid's, for methods that need others.
+    """
 
     method: str
     variants: dict[str, dict[str, Scalar]] = Field(default_factory=lambda: {"default": {}}, min_length=1)
     budgets: list[str] | None = None
     limits: Limits | None = None
+    data: Annotated[list["DataEntry"], Field(min_length=1)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_forms(cls, value: Any) -> Any:
+        return (
+            {**value, "data": _listed(value["data"], "data")} if isinstance(value, dict) and "data" in value else value
+        )
 
     @field_validator("variants")
     @classmethod
@@ -78,7 +91,7 @@ class DataEntry(_Strict):
 
     data: str
     protocol: str = "ours"
-    folds: Annotated[list[str], Field(min_length=1)] | None = None
+    folds: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
 
 
 class Grid(_Strict):
@@ -119,10 +132,8 @@ class Grid(_Strict):
             return value
         value = dict(value)
         for key, inner in (("methods", "method"), ("data", "data")):
-            if isinstance(value.get(key), str):
-                value[key] = [value[key]]
-            if isinstance(value.get(key), list):
-                value[key] = [{inner: item} if isinstance(item, str) else item for item in value[key]]
+            if key in value:
+                value[key] = _listed(value[key], inner)
         if isinstance(value.get("budgets"), str):
             value["budgets"] = [value["budgets"]]
         if type(value.get("seeds")) is int and value["seeds"] > 0:
@@ -161,24 +172,24 @@ class Grid(_Strict):
         return made
 
     def _cells(self) -> Iterator["Cell"]:
-        for seed in self.seeds:
-            for data in self.data:
-                for fold in data.folds or [None]:
-                    for entry in self.methods:
-                        for variant, settings in entry.variants.items():
-                            for budget in entry.budgets or self.budgets:
-                                yield Cell(
-                                    method=entry.method,
-                                    variant=variant,
-                                    data=data.data,
-                                    protocol=data.protocol,
-                                    fold=fold,
-                                    seed=seed,
-                                    budget=budget,
-                                    settings=tuple(f"{name}={_word(value)}" for name, value in settings.items()),
-                                    limits=entry.limits or self.limits,
-                                    retries=self.retries,
-                                )
+        own = [data for entry in self.methods for data in entry.data or ()]
+        places = [(data, fold) for data in dict.fromkeys([*self.data, *own]) for fold in data.folds or [None]]
+        for seed, (data, fold), entry in product(self.seeds, places, self.methods):
+            if data not in (entry.data or self.data):
+                continue
+            for (variant, settings), budget in product(entry.variants.items(), entry.budgets or self.budgets):
+                yield Cell(
+                    method=entry.method,
+                    variant=variant,
+                    data=data.data,
+                    protocol=data.protocol,
+                    fold=fold,
+                    seed=seed,
+                    budget=budget,
+                    settings=tuple(f"{name}={_word(value)}" for name, value in settings.items()),
+                    limits=entry.limits or self.limits,
+                    retries=self.retries,
+                )
 
 
 @dataclass(frozen=True)
@@ -296,6 +307,12 @@ def _said(item: dict) -> str:
         return f"{where}: is missing"
     found = repr(item["input"])
     return f"{where}: {item['msg'].removeprefix('Value error, ')}, found {found[:60]}{'...' if len(found) > 60 else ''}"
+
+
+def _listed(value: Any, inner: str) -> Any:
+    """One name or several as a list of mappings; what is neither is left for the check to name."""
+    value = [value] if isinstance(value, str) else value
+    return [{inner: item} if isinstance(item, str) else item for item in value] if isinstance(value, list) else value
 
 
 def _word(value: Scalar) -> str:
