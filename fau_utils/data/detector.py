@@ -39,7 +39,7 @@ class Found:
 
 
 class FaceDetector:
-    """The faces of a picture.
+    """The largest face of a picture.
 
     Parameters
     ----------
@@ -74,15 +74,6 @@ class FaceDetector:
 
     def find(self, image: np.ndarray) -> Found | None:
         """The largest face of a picture, (H, W, 3) uint8 RGB; None when there is none."""
-        faces = self._faces(image)
-        return largest(faces) if len(faces) else None
-
-    def all(self, image: np.ndarray) -> list[Found]:
-        """Every face of a picture, (H, W, 3) uint8 RGB, the surest first."""
-        faces = self._faces(image)
-        return [largest(face[None]) for face in faces[np.argsort(-faces[:, 14])]]
-
-    def _faces(self, image: np.ndarray) -> np.ndarray:
         cv2 = _cv2()
         height, width = image.shape[:2]
         scale = min(1.0, LONGEST / max(height, width))
@@ -91,7 +82,7 @@ class FaceDetector:
             small = cv2.resize(small, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_AREA)
         self._net.setInputSize((small.shape[1], small.shape[0]))
         faces = self._net.detect(small)[1]
-        return np.zeros((0, 15)) if faces is None else faces / np.where(np.arange(15) < 14, scale, 1.0)
+        return None if faces is None else largest(faces / np.where(np.arange(15) < 14, scale, 1.0))
 
 
 def largest(faces: np.ndarray) -> Found:
