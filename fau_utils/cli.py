@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from fau_utils import cli_bench
+from fau_utils import cli_bench, cli_course, cli_own
 
 app = typer.Typer(
     add_completion=False,
@@ -26,6 +26,9 @@ Root = Annotated[
 synth = typer.Typer(no_args_is_help=True, help="Rendered faces, which need no licence.")
 app.add_typer(synth, name="synth")
 app.add_typer(cli_bench.app, name="bench")
+app.command()(cli_course.course)
+app.add_typer(cli_own.models, name="models")
+app.command()(cli_own.predict)
 
 
 @app.callback()
@@ -82,29 +85,6 @@ def pair(
     from fau_utils.book import command
 
     raise typer.Exit(command.pair(root, tuple(chapters or ()), check=check, console=_console()))
-
-
-@app.command()
-def course(
-    edition: Annotated[str, typer.Argument(help="student, instructor or slides.")],
-    out: Annotated[Path, typer.Argument(help="Folder to write; files of the same names are replaced.")],
-    only: Annotated[
-        list[str] | None, typer.Option(help="A chapter, by name or number; may be given again.", show_default=False)
-    ] = None,
-    root: Root = None,
-) -> None:
-    """Write the chapters for a course: exercises as stubs or with solutions, or slides from the built book."""
-    from fau_utils.book import chapters, project, slides
-    from fau_utils.book import course as editions
-
-    found = project.find(root)
-    chosen = chapters.select(chapters.discover(found), only or ())
-    if edition == "slides":
-        decks = slides.make(found, chosen, out)
-        _show(f"{len(decks)} decks with {sum(deck.slides for deck in decks)} slides; open {out / 'index.html'}")
-        return
-    made = editions.make(found, chosen, edition, out)
-    _show(f"{len(made)} notebooks with {sum(one.exercises for one in made)} exercises in {out}")
 
 
 @app.command()
@@ -361,7 +341,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code.
 
     0 done, 1 a chapter failed, pages have a problem or a dataset is damaged, 2 a mistake of the user's or a folder that
-    cannot be written, 3 counts differ and ``--strict`` was asked for, 130 stopped.
+    cannot be written, 3 counts differ and ``--strict`` was asked for, 4 done but for files that
+    cannot be read (``fau predict``) or a damaged model (``fau models check``), 130 stopped.
     """
     from fau_utils.book.errors import Interrupted, UserError
 

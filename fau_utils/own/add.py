@@ -1,4 +1,4 @@
-"""From a finished run of ``fau train`` to a model with a card: what it was trained on, how well it does, and for whom."""
+"""From a run of ``fau train`` to a model with a card: what it was trained on, how well it does, and for whom."""
 
 import logging
 import os
@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import safetensors.torch
 import torch
-from sklearn.covariance import LedoitWolf
 
 from fau_utils import metrics
 from fau_utils.data import by_name
 from fau_utils.data.images import ImageSet
 from fau_utils.methods import Method
+from fau_utils.metrics.thresholds import tuned
 from fau_utils.own import model, neutral
 from fau_utils.own.geometry import RENDERED
 from fau_utils.own.limits import Limits
@@ -30,6 +30,10 @@ log = logging.getLogger(__name__)
 SIDES = (64, 112, 224, 96, 128, 160, 176, 200, 256)
 QUANTILE = 0.99
 """Share of the validation people's faces that are within the range of a model, by its definition."""
+FACES = 2000
+"""Training faces that the range is fitted to."""
+PEOPLE = 20
+"""Test people whom the identity probe tells apart."""
 MARGIN = 5.0
 """Points between groups of people that count."""
 
@@ -161,8 +165,8 @@ def _rebuilt(done: Run, aus, said, parameters, size: int | None) -> tuple[Method
 
 def _card(done: Run, found: Predictions, validation: Predictions | None, *, licence, crop: str, size: int) -> dict:
     parameters, said = done.record["parameters"], done.record["parameters"]["data"]
-    tuned = validation is not None
-    threshold = metrics.tuned(validation.prob, validation.label) if tuned else np.full(len(found.aus), 0.5)
+    has_validation = validation is not None
+    threshold = tuned(validation.prob, validation.label) if has_validation else np.full(len(found.aus), 0.5)
     dataset = found.subject[0].split("/")[0]
     rendered = "config" in said
     at_half = found.scores()
@@ -184,7 +188,9 @@ def _card(done: Run, found: Predictions, validation: Predictions | None, *, lice
         "unit": "probability of presence, 0 to 1; no intensity",
         "threshold": {
             "values": [round(float(value), 4) for value in threshold],
-            "chosen": "best F1 of each AU on the validation people" if tuned else "0.5; no validation people were kept",
+            "chosen": "best F1 of each AU on the validation people"
+            if has_validation
+            else "0.5; no validation people were kept",
         },
         "scores": {
             "F1 at 0.5": _interval(found, metrics.f1_per_au),
@@ -193,7 +199,7 @@ def _card(done: Run, found: Predictions, validation: Predictions | None, *, lice
                 {"au": int(row.au), "f1": _plain(row.f1), "auc": _plain(row.auc)} for row in at_half.itertuples()
             ],
         },
-        "usual": neutral.usual(validation if tuned else found),
+        "usual": neutral.usual(validation if has_validation else found),
         "leakage": None,
         "groups": None,
         "not_for": list(NOT_FOR),
@@ -214,26 +220,26 @@ def _plain(value: float) -> float | None:
 
 
 def _range(method: Method, sides: Mapping[str, ImageSet], device: str):
-    some = sides["train"]
-    some = some.subset(np.linspace(0, len(some) - 1, min(len(some), 8000)).astype(int))
-    z = embed(method, some, device=device).z
-    fitted = LedoitWolf().fit(z)
-    values, vectors = np.linalg.eigh(fitted.precision_)
-    whiten = vectors * np.sqrt(np.clip(values, 0, None))
-    known = {"mean": torch.tensor(fitted.location_, dtype=torch.float32), "whiten": torch.tensor(whiten).float()}
+    known = model.spread(torch.from_numpy(embed(method, _spaced(sides["train"], FACES), device=device).z))
     strangers = torch.from_numpy(embed(method, sides["val"], device=device).z)
     return known, round(float(model.apart(strangers, known).quantile(QUANTILE)), 4)
 
 
+def _spaced(data: ImageSet, most: int) -> ImageSet:
+    return data.subset(np.linspace(0, len(data) - 1, min(len(data), most)).astype(int))
+
+
 def _leakage(method: Method, test: ImageSet, device: str) -> dict[str, Any] | None:
     try:
-        found = probe(embed(method, test, device=device), target="identity", resamples=200)
+        subject = test.frames.table["subject"].to_numpy(str)
+        some = test.subset(np.isin(subject, np.unique(subject)[:PEOPLE]))
+        found = probe(embed(method, some, device=device), target="identity", resamples=200)
     except ValueError as error:
         log.warning("leakage was not measured: %s", error)
         return None
     ends = found.main.value
     return {
-        "what": f"a linear probe names one of {len(set(test.frames.table['subject']))} test people from the features",
+        "what": f"a linear probe names one of {len(np.unique(subject)[:PEOPLE])} test people from the features",
         **{name: _plain(value) for name, value in (("value", found.value), ("low", ends.low), ("high", ends.high))},
         "chance": _plain(found.chance),
     }

@@ -11,7 +11,10 @@ RENDERED = "rendered"
 
 _TEMPLATE = np.array([[-0.318, 0.172], [0.318, 0.172], [0.0, -0.170], [-0.290, -0.555], [0.290, -0.555]])
 _RAISED = 0.035  # of the crop's side; as fau_utils.faces.camera.aligned
-_DEPTH = np.array([0.0, 0.0, 0.26, 0.03, 0.03])  # of the points, in the same units: a mean face, not anybody's
+
+# a mean face in distances between the eyes, y up; the plane of the eyes and mouth corners is at depth 0, and how far
+# the tip of the nose stands out of it was chosen so that turning heads are measured with a slope of one
+_FACE = np.array([[-0.5, 0, 0], [0.5, 0, 0], [0.0, -0.57, 0.5], [-0.414, -1.15, 0], [0.414, -1.15, 0]])
 
 
 def matrix(face: Found, *, crop: str, size: int, margin: float = 1.0) -> np.ndarray:
@@ -61,9 +64,8 @@ def pose(five: np.ndarray) -> np.ndarray:
     """
     if np.isnan(five).any():
         return np.full(3, np.nan)
-    model = np.column_stack([_TEMPLATE, _DEPTH])
     seen = (five - five.mean(0)) * [1, -1]
-    rows = np.linalg.lstsq(model - model.mean(0), seen, rcond=None)[0].T  # (2, 3)
+    rows = np.linalg.lstsq(_FACE - _FACE.mean(0), seen, rcond=None)[0].T  # (2, 3)
     u, _, v = np.linalg.svd(rows, full_matrices=False)
     turned = u @ v  # two orthonormal rows
     r = np.vstack([turned, np.cross(*turned)])

@@ -88,7 +88,8 @@ def pictures(one: Input, *, start: int = 0, step: int = 1) -> Iterator[tuple[int
     if one.kind == "other":
         raise ValueError(f"expected a picture or a video by its suffix, found {one.path.suffix or 'none'}")
     if one.kind == "image":
-        yield 0, 0.0, _upright(one.path)
+        if not start:
+            yield 0, 0.0, _upright(one.path)
         return
     from fau_utils.data import video
 

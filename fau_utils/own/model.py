@@ -45,7 +45,7 @@ class Model:
     method : Method
         In evaluation mode.
     range : dict of Tensor, optional
-        ``mean`` (D,) and ``whiten`` (D, D) of the training people's features.
+        Of the training people's features, as :func:`spread` gives it.
     """
 
     card: dict[str, Any] = field(repr=False)
@@ -81,7 +81,7 @@ class Model:
     def __call__(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Probabilities (N, A) and distance from the training people (N,), of crops (N, S, S, 3) uint8 RGB.
 
-        The distance is that of Mahalanobis over the root of the features' number; ``nan`` when the model has no range.
+        The distance is that of :func:`apart`; ``nan`` when the model has no range.
         """
         prob, distance, start = [], [], 0
         while start < len(crops):
@@ -117,9 +117,31 @@ def strangers(image: Tensor, *, outputs: int) -> Batch:
     return Batch(image, torch.full((count, outputs), torch.nan, device=device), nobody, zero, zero)
 
 
+def spread(z: Tensor, *, directions: int = 64) -> dict[str, Tensor]:
+    """Where features (N, D) lie: their mean, main directions, variance along each, and the mean square off all of them.
+
+    That is the model of probabilistic principal components (Tipping & Bishop 1999), which needs few faces.
+    """
+    mean = z.mean(0)
+    directions = min(directions, *z.shape)
+    _, s, v = torch.linalg.svd(z - mean, full_matrices=False)
+    v = v[:directions].T.contiguous()
+    off = (z - mean) - (z - mean) @ v @ v.T
+    variance = s[:directions].square() / len(z)
+    least = variance.max() * 1e-6 + 1e-12
+    return {"mean": mean, "main": v, "variance": variance.clamp(min=least), "off": off.square().sum(1).mean() + least}
+
+
 def apart(z: Tensor, known: Mapping[str, Tensor]) -> Tensor:
-    """Distance of features (B, D) from those of the training people, (B,)."""
-    return ((z - known["mean"]) @ known["whiten"]).square().mean(1).sqrt()
+    """Distance of features (B, D) from those of the training people, (B,); 1 is usual in training.
+
+    Root of the mean of two: the mean square along the main directions in units of their variance, and the square off
+    all of them in units of its mean.
+    """
+    from_mean = z - known["mean"]
+    along = from_mean @ known["main"]  # (B, K)
+    off = from_mean.square().sum(1) - along.square().sum(1)
+    return ((along.square() / known["variance"]).mean(1) / 2 + off.clamp(min=0) / known["off"] / 2).sqrt()
 
 
 def build(name: str, *, aus, size: int, options: Mapping[str, Any], people: int = 0) -> Method:
