@@ -12,7 +12,7 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.13 python3.11 python; do \
 BUDGET ?= laptop
 ARGS   ?=
 
-.PHONY: book slides test test-slurm lab install lint format help clean
+.PHONY: book slides pdf test test-slurm lab install lint format help clean
 .DEFAULT_GOAL := help
 
 book: $(STAMP) ## run every chapter and build the HTML
@@ -20,6 +20,9 @@ book: $(STAMP) ## run every chapter and build the HTML
 
 slides: $(STAMP) ## a deck for each chapter, in build/slides, from the built book
 	$(BIN)/fau course slides build/slides
+
+pdf: $(STAMP) ## the book as build/fau-book.pdf, from the built book; needs xelatex
+	$(BIN)/fau course pdf build
 
 test: $(STAMP) ## run the whole test suite, lint and the floors contract included
 	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)

@@ -42,7 +42,7 @@ def make(project: Project, chapters: Sequence[Chapter], edition: Edition, out: P
         An unknown edition, or exercises of a chapter that do not match their solutions.
     """
     if edition not in EDITIONS:
-        raise UserError(f"no edition {edition!r}; there are {' and '.join(EDITIONS)}, and slides")
+        raise UserError(f"no edition {edition!r}; there are {' and '.join(EDITIONS)}, slides and pdf")
     made = []
     for chapter in chapters:
         node = pairing.notebook(chapter)
