@@ -53,7 +53,9 @@ TESTED = SynthFaces(skew=0.0, test=Split(60, 6, "test"))
 CROWD = SynthFaces(skew=0.0, test=Split(240, 6, "test"))
 MET_AGAIN = SynthFaces(skew=0.0, test=Split(60, 10, "test"))
 """For the identity probe, which needs more pictures of each person."""
-GAPS = (0.33, 0.67, 1.0)
+GAPS = (0.67, 1.0)
+RATIOS = (0.5, 0.75)
+DAMAGE = {"resolution": (32, 16, 8), "blur": (0.5, 1, 2), "noise": (16, 32, 64), "jpeg": (25, 10, 5)}
 WORN = ("sunglasses", "mask")
 LOOKS = {"melanin": (0.1, 0.9), "age": (0.1, 0.9), "glasses": (0.5, 0.06)}
 """Values of each factor that are drawn, first the one that the other is compared with."""
@@ -122,9 +124,9 @@ def run(cell: dict, device: str) -> list[dict]:
 
     worn = wearing(TESTED, "test", WORN)
     hidden = occlusion_curve(
-        named, test, kinds=("random", "block", *WORN), ratios=(0.25, 0.5, 0.75), worn=worn, score=score, device=device
+        named, test, kinds=("random", "block", *WORN), ratios=RATIOS, worn=worn, score=score, device=device
     )
-    damage = quality_curve(named, test, score=score, device=device)
+    damage = quality_curve(named, test, kinds=DAMAGE, score=score, device=device)
     drop = ["method", "draw", "hidden", "au_auc", "au_f1"]
     hidden = hidden.rename(columns={"ratio": "level"}).drop(columns=drop)
     rows += [{"axis": "hidden", **row} for row in hidden.to_dict("records")]

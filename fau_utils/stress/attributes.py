@@ -14,11 +14,12 @@ from torch import Tensor
 
 from fau_utils.data import synth
 from fau_utils.data.images import ImageSet
+from fau_utils.faces.apart import apart
 from fau_utils.faces.draw import CHUNK, CHUNK_GPU, renderer_for
 from fau_utils.faces.identity import LOOK, LOOK_INDEX, Identity, sample_identity
 from fau_utils.faces.landmarks import INDEX_49
 from fau_utils.faces.names import nearest
-from fau_utils.faces.plan import nuisance_of, person_seed, plan
+from fau_utils.faces.plan import Plan, nuisance_of, person_seed, plan
 from fau_utils.faces.population import SynthFaces
 from fau_utils.progress import progress
 
@@ -108,26 +109,34 @@ def redrawn(
         raise ValueError("expected faces without occlusion; use occlusion=None")
     everything = plan(config, split)
     rows = torch.arange(len(everything)) if rows is None else torch.as_tensor(rows).long()
-    chosen, renderer = everything[rows], renderer_for(config, device=device)
-    images, landmarks = [], []
-    size = CHUNK if torch.device(device).type == "cpu" else CHUNK_GPU
-    with torch.no_grad():
-        for part in progress(torch.arange(len(chosen)).split(size), what="faces with another look", unit="batch"):
-            some = chosen[part].to(device)
-            identity = _looking(sample_identity(some.person, strength=config.identity_strength), looks)
-            out = renderer(identity, some.au, nuisance_of(config, some), align=config.align)
-            images.append((out.image * 255).round().clamp(0, 255).to(torch.uint8).cpu())
-            landmarks.append(out.landmarks[:, list(INDEX_49)].cpu())
+    chosen = everything[rows]
+    on_cpu = torch.device(device).type == "cpu"
+    images, landmarks = (
+        apart(_drawn, config, chosen, looks, device) if on_cpu else _drawn(config, chosen, looks, device)
+    )
     columns = [synth.aus.RENDERED.index(au) for au in config.aus]
     return ImageSet.from_frames(
-        torch.cat(images),
+        images,
         frames=synth.table_of(config, split, chosen),
         aus=config.aus,
         cut=config.label_threshold,
         intensity=chosen.intensity[:, columns],
-        landmarks=torch.cat(landmarks),
+        landmarks=landmarks,
         domain=torch.full((len(chosen),), int(config.wild > 0)),
     )
+
+
+@torch.no_grad()
+def _drawn(config: SynthFaces, rows: Plan, looks: Mapping[str, float], device: torch.device | str):
+    renderer, images, landmarks = renderer_for(config, device=device), [], []
+    size = CHUNK if torch.device(device).type == "cpu" else CHUNK_GPU
+    for part in progress(torch.arange(len(rows)).split(size), what="faces with another look", unit="batch"):
+        some = rows[part].to(device)
+        identity = _looking(sample_identity(some.person, strength=config.identity_strength), looks)
+        out = renderer(identity, some.au, nuisance_of(config, some), align=config.align)
+        images.append((out.image * 255).round().clamp(0, 255).to(torch.uint8).cpu())
+        landmarks.append(out.landmarks[:, list(INDEX_49)].cpu())
+    return torch.cat(images), torch.cat(landmarks)
 
 
 def _looking(identity: Identity, looks: Mapping[str, float]) -> Identity:
