@@ -1,12 +1,17 @@
 """Settings of the HTML book. Everything it shows comes from this machine: no page loads anything from elsewhere."""
 
 import importlib.metadata
+import importlib.util
+import os
 
 project = "The facial action unit book"
 author = "The fau-book authors"
 copyright = author
 version = release = importlib.metadata.version("fau-utils")
 language = "en"
+# Where the repository is public, such as https://github.com/owner/name: then pages open at Binder and Colab.
+repository_url = ""
+repository_branch = "main"
 
 extensions = [
     "myst_nb",
@@ -71,4 +76,35 @@ html_theme_options = {
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
     "footer_content_items": ["extra-footer"],
+}
+
+# The reference of the code takes a minute, so it is built when asked for: make api
+if os.environ.get("FAU_API"):
+    extensions += ["sphinx.ext.napoleon", "autoapi.extension", "fau_utils.book.api"]
+    autoapi_dirs = list(importlib.util.find_spec("fau_utils").submodule_search_locations)
+    autoapi_root = "api"
+    autoapi_options = ["members", "show-module-summary"]
+    autoapi_python_class_content = "class"
+    autoapi_member_order = "bysource"
+    autoapi_add_toctree_entry = False
+    napoleon_google_docstring = False
+    napoleon_use_rtype = False
+    napoleon_use_ivar = True
+    suppress_warnings = ["autoapi.python_import_resolution", "ref.python"]  # two classes may share a name
+
+# The printed edition, set by xelatex: fau course pdf
+latex_engine = "xelatex"
+latex_documents = [("index", "book.tex", project, author, "manual")]
+latex_show_urls = "footnote"
+latex_domain_indices = False
+latex_use_xindy = False
+latex_elements = {
+    "papersize": "a4paper",
+    "pointsize": "10pt",
+    "extraclassoptions": "oneside,openany",
+    "fontpkg": r"\setmainfont{DejaVu Serif}[Scale=0.92]\setsansfont{DejaVu Sans}[Scale=0.92]"
+    r"\setmonofont{DejaVu Sans Mono}[Scale=0.82]",
+    "preamble": r"\usepackage{adjustbox,array}",
+    "fncychap": "",
+    "printindex": "",
 }

@@ -3,11 +3,12 @@
 import base64
 import importlib.util
 import json
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from fau_utils.book import pages, quiz, records, syllabus
+from fau_utils.book import launch, pages, quiz, records, syllabus
 from fau_utils.book.pages import Page
 from fau_utils.book.project import Project, write
 
@@ -31,7 +32,9 @@ def assemble(project: Project, book: Sequence[Page]) -> None:
         files[f"chapters/files/{name}.ipynb"] = _source(page)
         picture = picture or _home_picture(node)
     files |= picture or {"_generated/picture.md": _fallback_picture(files)}
-    files["_generated/contents.md"] = pages.contents(book).encode()
+    # the reference of the code is asked for by `make api`; see book/conf.py
+    code = pages.code_contents() if os.environ.get("FAU_API") else ""
+    files["_generated/contents.md"] = (pages.contents(book) + code).encode()
     files["_generated/cards.md"] = pages.cards(book).encode()
     files["_generated/run.md"] = pages.run_table(book).encode()
     chapters = [page.chapter for page in book]
@@ -57,8 +60,9 @@ def _page(project: Project, page: Page) -> dict:
             # warnings on the error stream name folders of this machine
             cell["outputs"] = [o for o in cell["outputs"] if o.get("name") != "stderr"]
     first = next(cell for cell in cells if cell["cell_type"] == "markdown")
+    opened = launch.links(*launch.repository(project), page.chapter)
     banner = pages.stale_banner(page.stale) if page.stale else ""
-    first["source"] = pages.with_front("".join(first["source"]), [pages.facts(page), banner])
+    first["source"] = pages.with_front("".join(first["source"]), [pages.facts(page, opened), banner])
     questions = quiz.read(quiz.path_of(project, page.chapter))
     if questions:
         cells.append(_markdown("quiz", quiz.page(questions)))

@@ -68,7 +68,7 @@ def fingerprint(project: Project) -> str:
         if path.is_file():
             total.update(f"{path.relative_to(project.pages).as_posix()}\0".encode())
             total.update(hashlib.sha256(path.read_bytes()).digest())
-    for name in ("sphinx_ext.py", "terms.py"):
+    for name in ("sphinx_ext.py", "terms.py", "api.py"):
         total.update(Path(__file__).with_name(name).read_bytes())
     total.update(" ".join(f"{name}={importlib.metadata.version(name)}" for name in _TOOLS).encode())
     return total.hexdigest()

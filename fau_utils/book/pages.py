@@ -27,8 +27,8 @@ class Page:
     stale: str | None
 
 
-def facts(page: Page) -> str:
-    """The line under a chapter's title: time, device, downloads."""
+def facts(page: Page, launch: Sequence[str] = ()) -> str:
+    """The line under a chapter's title: time, device, downloads, and links that open it elsewhere."""
     name = page.chapter.name
     took = f"{duration(page.record.seconds)} in this run" if page.record else ""
     needs = page.chapter.device + (f", about {page.chapter.minutes:g} min" if page.chapter.minutes else "")
@@ -39,6 +39,7 @@ def facts(page: Page) -> str:
             took,
             f"{{download}}`Download this notebook <files/{name}.ipynb>`",
             f"{{download}}`source <files/{name}.py>`",
+            *launch,
         )
         if part
     )
@@ -100,6 +101,11 @@ def contents(pages: Sequence[Page]) -> str:
         caption = f"{_roman(number)} · {part}"
         blocks.append(f"```{{toctree}}\n:hidden:\n:numbered: 1\n:maxdepth: 2\n:caption: {caption}\n\n{names}\n```")
     return "\n\n".join(blocks) + "\n"
+
+
+def code_contents() -> str:
+    """The table of contents of the reference of the code."""
+    return "\n```{toctree}\n:hidden:\n:caption: Code\n:maxdepth: 1\n\napi/fau_utils/index\n```\n"
 
 
 def cards(pages: Sequence[Page]) -> str:
