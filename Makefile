@@ -12,7 +12,7 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.13 python3.11 python; do \
 BUDGET ?= laptop
 ARGS   ?=
 
-.PHONY: book slides pdf test test-slurm lab install lint format help clean
+.PHONY: book slides pdf api test test-slurm lab install lint format help clean
 .DEFAULT_GOAL := help
 
 book: $(STAMP) ## run every chapter and build the HTML
@@ -23,6 +23,10 @@ slides: $(STAMP) ## a deck for each chapter, in build/slides, from the built boo
 
 pdf: $(STAMP) ## the book as build/fau-book.pdf, from the built book; needs xelatex
 	$(BIN)/fau course pdf build
+
+api: $(STAMP) ## the book with a reference of the code, to which chapters link; takes some minutes more
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt "sphinx-autoapi>=3.4"
+	FAU_API=1 $(BIN)/fau book --budget $(BUDGET) $(ARGS)
 
 test: $(STAMP) ## run the whole test suite, lint and the floors contract included
 	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
