@@ -68,12 +68,18 @@ def status(store: _Store, as_json: Annotated[bool, typer.Option("--json", help="
 def export(
     store: _Store,
     to: Annotated[Path, typer.Argument(help="Folder for the tables.", metavar="FOLDER")],
+    reference: Annotated[
+        str | None, typer.Option(help="Keep it in the book, too, as the reference table of this name.")
+    ] = None,
 ) -> None:
     """Write what is finished as CSV, LaTeX and a page, and name what is not."""
     from fau_utils.bench import export as tables
 
     with _mistakes():
-        for path in tables.export(store, to):
+        paths = tables.export(store, to)
+        if reference is not None:
+            paths.append(tables.reference(store, reference))
+        for path in paths:
             _console().print(str(path), markup=False)
 
 

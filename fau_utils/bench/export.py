@@ -11,9 +11,11 @@ from fau_utils.bench import progress
 from fau_utils.bench.plan import DONE, FAILED
 from fau_utils.bench.progress import Progress
 from fau_utils.bench.store import Store
+from fau_utils.results import leaderboard
+from fau_utils.results.leaderboard import COSTS, GROUP, SCORES
 
-GROUP = ["method", "variant", "data", "protocol", "budget"]
-SCORES = {"auc": "AUC", "f1": "F1 at 0.5", "f1_tuned": "F1 tuned on validation"}
+CODE = ("fau_utils.data.by_name", "fau_utils.training.fold", "fau_utils.results.run")
+"""Beside the methods' own files, what decides a reference table."""
 
 
 def export(store: Path, to: Path) -> list[Path]:
@@ -56,6 +58,69 @@ def export(store: Path, to: Path) -> list[Path]:
     return [to / name for name in contents]
 
 
+def reference(store: Path, name: str, *, folder: Path | None = None) -> Path:
+    """Keep all finished cells as a reference table, with draws and a score per test person, for chapters to read.
+
+    Parameters
+    ----------
+    store : Path
+        Folder of a benchmark.
+    name : str
+        Of the table.
+    folder : Path, optional
+        By default that of the book.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    ValueError
+        Nothing is finished, a cell has no run, or it was made by other code than is here now.
+    """
+    from fau_utils.bench import fingerprint
+    from fau_utils.methods import METHODS
+    from fau_utils.results import reference as references
+
+    now = progress.read(Store(store.resolve()))
+    rows, devices = [], set()
+    for entry in now.of(DONE):
+        record = entry.about
+        if record["ingredients"].get("code") != fingerprint.code_of(entry.place["method"]):
+            raise ValueError(
+                f"{entry.id}: was made by other code than is here; `fau bench run {now.grid}` makes it again"
+            )
+        rows.append({**entry.place, **_with_persons(entry.folder.result_of(record), record["result"] or {})})
+        rows[-1] |= {"settings": record["parameters"]["settings"], "cell_seconds": record["seconds"]}
+        devices.add(str(rows[-1].pop("device", "")))
+    if not rows:
+        raise ValueError(f"{store}: no cell is finished yet, see `fau bench status {store}`")
+    code = {METHODS[row["method"]].__module__ for row in rows} | {*CODE}
+    return references.write(
+        name,
+        pd.DataFrame(rows),
+        command=f"fau bench run {now.grid}",
+        code=code,
+        device=", ".join(sorted(devices)),
+        extra={"planned": len(now.entries), "grid": now.grid},
+        **({} if folder is None else {"folder": folder}),
+    )
+
+
+def _with_persons(folder: Path, result: dict[str, Any]) -> dict[str, Any]:
+    from fau_utils.metrics.thresholds import tuned
+    from fau_utils.results.run import Run
+
+    if "run" not in result:
+        raise ValueError(f"{folder.parent.name}: expected a run in its result, found {sorted(result)}")
+    run = Run.read(folder / result["run"])
+    said, validation = run.predictions(), run.validation()
+    each = leaderboard.person_scores(said, tuned(validation.prob, validation.label))
+    kept = {name: value for name, value in result.items() if name != "run"}
+    return {**kept, "persons": each.index.tolist(), "person_f1": each.tolist()}
+
+
 def cells(now: Progress) -> pd.DataFrame:
     """A row per finished cell: where it is in the grid, its plain results, what it took and where it ran."""
     rows = []
@@ -94,32 +159,19 @@ def summary(now: Progress) -> pd.DataFrame:
                 draws = [np.mean([result[drawn] for result in folds], axis=0) for folds in whole]
             row |= dict(zip((name, f"{name}_low", f"{name}_high"), estimate(values, draws), strict=True))
         seconds = [e.about["seconds"] for s in by_seed.values() for e in s if e.state == DONE]
+        for name in COSTS:
+            spent = [result[name] for folds in whole for result in folds if name in result]
+            row[name] = np.mean(spent) if spent else np.nan
         row["minutes_per_cell"] = np.mean(seconds) / 60 if seconds else np.nan
         rows.append(row)
     return pd.DataFrame(rows)
 
 
-def _shown(groups: pd.DataFrame) -> pd.DataFrame:
-    """For people: each score with its interval in one cell, columns that never differ left out."""
-    table = pd.DataFrame({name: groups[name] for name in GROUP if name == "method" or groups[name].nunique() > 1})
-    for name, title in SCORES.items():
-        if name in groups:
-            table[f"{title}, %"] = [
-                "" if pd.isna(row[name]) else f"{row[name]:.1f}" + _interval(row[f"{name}_low"], row[f"{name}_high"])
-                for _, row in groups.iterrows()
-            ]
-    table["seeds"] = [f"{row.seeds} of {row.planned}" for row in groups.itertuples()]
-    table["minutes"] = groups["minutes_per_cell"].map(lambda value: "" if pd.isna(value) else f"{value:.1f}")
-    return table
-
-
-def _interval(low: float, high: float) -> str:
-    return "" if pd.isna(low) else f" [{low:.1f}, {high:.1f}]"
-
-
 def _latex(groups: pd.DataFrame) -> str:
-    table = _shown(groups)
-    special = {"_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#"}
+    table, _ = leaderboard.shown(groups)
+    special = {letter: f"\\{letter}" for letter in "_%&#${}"} | {
+        "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    }  # fmt: skip
 
     def escaped(text: str) -> str:
         return "".join(special.get(letter, letter) for letter in str(text))
@@ -132,30 +184,21 @@ def _latex(groups: pd.DataFrame) -> str:
     )
 
 
-_STYLE = """body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem}
-table{border-collapse:collapse;margin:1rem 0}th,td{padding:.3rem .8rem;text-align:left;border-bottom:1px solid #ccc}
-th button{font:inherit;font-weight:bold;background:none;border:0;padding:0;cursor:pointer}"""
-_SORT = """document.querySelectorAll("th").forEach((th,i)=>{const b=th.querySelector("button");let up=false;
-b.onclick=()=>{const t=th.closest("table").tBodies[0];up=!up;const v=r=>{const x=r.cells[i].innerText;
-const n=parseFloat(x);return isNaN(n)?x:n};[...t.rows].sort((a,b)=>{const x=v(a),y=v(b);
-return (x>y?1:x<y?-1:0)*(up?-1:1)}).forEach(r=>t.append(r))}})"""
+_STYLE = """body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:90rem;padding:0 1rem}"""
 
 
 def _page(now: Progress, groups: pd.DataFrame, unfinished: list[tuple[str, str, str]]) -> str:
-    table = _shown(groups)
-    head = "".join(f"<th><button>{html.escape(str(name))}</button></th>" for name in table)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(str(value))}</td>" for value in row) + "</tr>"
-        for row in table.values.tolist()
-    )
+    from fau_utils.plots.tables import sortable
+
+    text, keys = leaderboard.shown(groups)
     counts = now.counts
     said = f"{counts[DONE]} of {len(now.entries)} cells are finished, {counts[FAILED]} failed."
     left = "".join(f"<li>{html.escape(f'{cell}: {state} {error}')}</li>" for cell, state, error in unfinished)
     title = html.escape(f"Benchmark {now.grid}")
+    caption = "Means over seeds; brackets hold 95 % intervals over seeds and test people. A heading sorts."
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
-        f"</head><body><h1>{title}</h1><p>{said} Brackets hold 95 % intervals over seeds and test people; a click on a "
-        f"column sorts by it.</p><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        f"</head><body><main><h1>{title}</h1><p>{said}</p>{sortable(text, caption=caption, keys=keys)}"
         + (f"<h2>Not finished</h2><ul>{left}</ul>" if left else "")
-        + f"<script>{_SORT}</script></body></html>\n"
+        + "</main></body></html>\n"
     )

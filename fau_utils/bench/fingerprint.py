@@ -37,7 +37,7 @@ def ingredients(cell: Cell, grid: Grid, *, notebook: Path) -> Ingredients:
     made = {
         "parameters": cell.parameters,
         "notebook": _digest(notebook),
-        "code": _code(cell.method),
+        "code": code_of(cell.method),
         "data": _data(cell.data, cell.method),
         "versions": _versions(),
     }
@@ -146,7 +146,8 @@ def _told(settings: tuple[str, ...], name: str) -> str | None:
 
 
 @cache
-def _code(method: str) -> dict[str, str]:
+def code_of(method: str) -> dict[str, str]:
+    """Hashes of the files that decide what a cell of this method measures."""
     from fau_utils import provenance
     from fau_utils.methods import METHODS, Method
 

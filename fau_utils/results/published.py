@@ -18,7 +18,7 @@ BOOK = Path(__file__).resolve().parents[2] / "book"
 """Where the repository keeps both files."""
 
 _COLUMNS = ("method", "year", "venue", "dataset", "protocol", "au", "metric", "value", "source")
-_SECOND_HAND = r"secondary|as quoted|quoted by|\buser\b|issue #"
+_SECOND_HAND = r"secondary|as quoted|quoted by|as run by|\buser\b|issue #"
 _DOUBTED = r"conflicts with|not verified|not stated|presumably"
 _ROUNDING = 0.1
 """How far a mean of rounded numbers may be from a rounded mean: half a unit each, at one decimal."""

@@ -8,8 +8,9 @@ import pytest
 
 from fau_utils import cli
 from fau_utils.bench import progress
-from fau_utils.bench.export import cells, export, summary
+from fau_utils.bench.export import _latex, cells, export, summary
 from fau_utils.bench.plan import DONE, FAILED
+from fau_utils.results.leaderboard import GROUP
 from fau_utils.results.study import estimate
 
 
@@ -71,7 +72,15 @@ def test_files_are_written_and_name_what_is_missing(bench, capsys):
     assert "2 of 4 cells are finished" in page
     assert "<b>" not in page
     assert "http" not in page
+    assert page.index("<button") < page.index("<tbody>")  # headings sort
     assert r"AUC, \%" in (to / "summary.tex").read_text()
+
+
+def test_what_latex_takes_for_a_command_is_escaped():
+    table = pd.DataFrame([{**dict.fromkeys(GROUP, "x"), "method": "a_b&c%{\\\\}", "seeds": 1, "planned": 1}])
+    text = _latex(table)
+    assert r"a\_b\&c\%\{\textbackslash{}\}" in text.replace(r"\textbackslash{}\textbackslash{}", r"\textbackslash{}")
+    assert all(word in text for word in (r"\toprule", r"\midrule", r"\bottomrule"))
 
 
 def test_nothing_finished_is_one_line(bench):
