@@ -34,9 +34,7 @@
 # %% tags=["parameters"]
 budget: str = "laptop"  # smoke runs in seconds and shows nothing
 seed: int = 0  # decides the people, the initial weights and the order of faces
-margin: float = (
-    5.0  # AUC points between groups that would matter, chosen before the run
-)
+margin: float = 5.0  # AUC points between groups that matter, chosen before
 coverage: float = 0.8  # share of the validation faces that a detector must answer for
 
 # %% tags=["hide-input"]
