@@ -15,7 +15,7 @@ from fau_utils.data.unlabelled import IMAGE_SUFFIXES
 
 VIDEO_SUFFIXES: tuple[str, ...] = (".avi", ".mp4", ".mov", ".wmv", ".mkv", ".mpg", ".mpeg", ".webm", ".m4v")
 
-_TURNED = {2: (0, True), 3: (2, False), 4: (2, True), 5: (1, True), 6: (3, False), 7: (3, True), 8: (1, False)}
+_TURNED = {2: (0, True), 3: (2, False), 4: (2, True), 5: (3, True), 6: (3, False), 7: (1, True), 8: (1, False)}
 
 log = logging.getLogger(__name__)
 

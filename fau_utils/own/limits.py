@@ -9,8 +9,8 @@ NO_FACE = "no face"
 REASONS: Mapping[str, str] = {
     NO_FACE: "the detector found none",
     "unsure": "the detector is not sure that it is a face: often hidden, blurred or drawn",
-    "small": "the face has fewer pixels than the model needs",
     "turned": "the head is turned further than in training",
+    "small": "the face has fewer pixels than the model needs",
     "cut off": "part of the crop lies outside the picture",
     "unlike training": "the model's features lie further from those of its training people than theirs do: hidden "
     "parts, other light, other kinds of picture",
@@ -36,7 +36,7 @@ class Limits:
         Largest distance of features from the training people's, see :class:`fau_utils.own.model.Model`.
     """
 
-    score: float = 0.9
+    score: float = 0.85
     eyes: float = 20.0
     yaw: float = 35.0
     pitch: float = 30.0
@@ -53,8 +53,8 @@ class Limits:
         """
         too_much = {
             "unsure": face["score"] < self.score,
-            "small": face["eyes"] < self.eyes,
             "turned": abs(face["yaw"]) > self.yaw or abs(face["pitch"]) > self.pitch,
+            "small": face["eyes"] < self.eyes,
             "cut off": face["outside"] > self.outside,
             "unlike training": face["distance"] > self.distance,
         }

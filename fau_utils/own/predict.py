@@ -126,14 +126,14 @@ def predict(wanted: Wanted) -> Done:
     work = Work(wanted.out.with_name(f".{wanted.out.name}.work"), settings, resume=wanted.resume)
     begin = work.state() or {"file": 0, "frame": 0, "pictures": 0, "tracker": None, "unreadable": []}
     total = sum(inputs.length(one, step=wanted.step) for one in files)
-    looker, last = _Looker(loaded, find, wanted.answer_all), begin
+    looker, last = Looker(loaded, find, answer_all=wanted.answer_all), begin
     with progress(what="predict", total=total, initial=begin["pictures"], unit="picture") as bar:
         for rows, last in _parts(files, begin, looker=looker, wanted=wanted, bar=bar):
             work.add(rows, last)
     return _finish(work, files, loaded, detector, wanted, last)
 
 
-def _parts(files, state, *, looker: "_Looker", wanted: Wanted, bar) -> Iterator[tuple[pd.DataFrame, dict[str, Any]]]:
+def _parts(files, state, *, looker: "Looker", wanted: Wanted, bar) -> Iterator[tuple[pd.DataFrame, dict[str, Any]]]:
     """Rows of so many pictures, and where the next ones begin."""
     unreadable, seen = list(state["unreadable"]), state["pictures"]
     begun = 0  # pictures in the part
@@ -186,10 +186,10 @@ def _patience(one: inputs.Input) -> int:
         return 0  # it will be among the unreadable
 
 
-class _Looker:
+class Looker:
     """Finds, cuts and keeps faces until their rows are asked for."""
 
-    def __init__(self, loaded: models.Model, find: finders.Finder, answer_all: bool):
+    def __init__(self, loaded: models.Model, find: finders.Finder, *, answer_all: bool = False):
         self.model, self.find, self.answer_all = loaded, find, answer_all
         self.last = _SEARCHED  # pixels of the last picture: the first comes alone
         self._rows: list[dict[str, Any]] = []
