@@ -488,7 +488,9 @@ if kept is not None:
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-all", "caption": "Reference study: AUC points that each method loses under each stress, with 95 % intervals over seeds and people. The shaded band is a loss of less than five points."}, "image": {"alt": "Eight small panels, one for each stress, each with a dot and interval for each method."}}
 if kept is None:
-    plt.figure(figsize=(6, 0.4)).text(0, 0.5, "The study has not been run here.")
+    _, ax = plt.subplots(figsize=(6, 0.6))
+    ax.text(0, 0.5, "The study has not been run here.")
+    ax.axis("off")
 else:
     lost = everything.iloc[:, 4:]
     figure, axes = plt.subplots(2, 4, figsize=(9.6, 4), sharex=True, sharey=True)
