@@ -198,7 +198,9 @@ stills["picture"] = [
     name.rpartition("_")[2].removesuffix(".jpg") for name in stills["input"]
 ]
 why = stills["abstained"].fillna("answered")
-shown = stills["picture"].where(not pictures, "yours")
+shown = stills["picture"]
+if pictures:
+    shown[:] = "yours"
 pd.crosstab(shown, why)
 
 # %% [markdown]
@@ -218,7 +220,7 @@ pd.Series(REASONS, name="means").to_frame()
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-own-video", "caption": "Probability of one AU over time in the rendered video of two people. Gaps are frames without an answer; the person on the left leaves for a while and keeps the number."}, "image": {"alt": "Two lines over time, each interrupted where the model gave no answer."}}
 film = rows[rows["input"].str.endswith(".mp4") & rows["face"].notna()]
 fig, ax = plt.subplots(figsize=(7, 2.6))
-for colour, (number, one) in zip(plots.PALETTE, film.groupby("face")):
+for colour, (number, one) in zip(plots.PALETTE, film.groupby("face"), strict=False):
     one = one.set_index("frame").reindex(range(int(film["frame"].max()) + 1))
     ax.plot(one.index / 25, one["AU12"], color=colour, label=f"face {int(number)}")
 ax.set(xlabel="time (s)", ylabel="probability of AU 12", ylim=(0, 1))
@@ -288,9 +290,9 @@ if made is not None:
 if made is not None:
     mean = made.table.groupby(["skew", "arm", "frames"])["auc"].mean()
     fig, axes = plt.subplots(1, 3, figsize=(8, 2.8), sharey=True)
-    for ax, skew in zip(axes, (0.0, 1.2, 2.5)):
-        for colour, arm in zip(plots.PALETTE, ("none", "told", "quantile", "median")):
-            ax.plot(mean[skew, arm], "o-", ms=4, color=colour, label=arm)
+    for ax, skew in zip(axes, (0.0, 1.2, 2.5), strict=True):
+        for k, arm in enumerate(("none", "told", "quantile", "median")):
+            ax.plot(mean[skew, arm], "o-", ms=4, color=plots.PALETTE[k], label=arm)
         ax.set(title=f"habits differ by {skew}", xlabel="frames of a person")
     axes[0].set_ylabel("AUC (%)")
     axes[0].legend(fontsize="small")
@@ -354,7 +356,7 @@ def check_overlap(function):
     """True when boxes apart do not overlap, in whichever direction they lie."""
     box = np.array([0.0, 0.0, 10.0, 10.0])
     away = [box + shift for shift in ([20, 20, 20, 20], [20, 0, 20, 0], [-30] * 4)]
-    half = function(box, box + [5, 0, 5, 0])
+    half = function(box, box + np.array([5, 0, 5, 0]))
     return (
         function(box, box) == 1
         and half == 1 / 3

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+_FORESIGHT = 5  # frames for which a speed says where a box will be
+
 
 def overlap(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Intersection over union of boxes (M, 4) and (N, 4), left, top, right, bottom: (M, N)."""
@@ -46,8 +48,9 @@ class Tracker:
             if share[old, new] >= self.least:
                 face = self._known[old]
                 passed = frame - face["frame"]
-                middle = (boxes[new] - face["box"]).reshape(2, 2).mean(0) / passed
-                numbers[new] = face | {"box": boxes[new].tolist(), "frame": frame, "speed": middle.tolist()}
+                step = (boxes[new] - face["box"]).reshape(2, 2).mean(0) / passed
+                speed = (np.array(face["speed"]) + step) / 2  # boxes shake from frame to frame
+                numbers[new] = face | {"box": boxes[new].tolist(), "frame": frame, "speed": speed.tolist()}
         for new, box in enumerate(boxes):
             if new not in numbers:
                 numbers[new] = {"face": self._next, "box": box.tolist(), "frame": frame, "speed": [0.0, 0.0]}
@@ -67,4 +70,4 @@ class Tracker:
 
 
 def _moved_on(face: dict, frame: int) -> np.ndarray:
-    return np.array(face["box"]) + np.tile(face["speed"], 2) * (frame - face["frame"])
+    return np.array(face["box"]) + np.tile(face["speed"], 2) * min(frame - face["frame"], _FORESIGHT)

@@ -50,7 +50,7 @@ def test_pyfeat_finds_its_columns(rows):
     assert (aus[0], aus[-1]) == ("AU01", "AU43")
     assert made.loc[0, ["AU01", "AU04", "AU24"]].tolist() == [0.9, 0.4, 0.6]
     assert made["AU43"].isna().all()
-    assert made["Identity"].tolist() == ["Person_0", "Person_1", None]
+    assert made["Identity"].fillna("nobody").tolist() == ["Person_0", "Person_1", "nobody"]
 
 
 def test_openface_finds_its_columns_and_no_intensity_is_made_up(rows):
