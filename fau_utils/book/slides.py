@@ -25,7 +25,8 @@ WIDTH, HEIGHT = 1280, 720
 LEAD = 330
 """Letters of a section's beginning that a slide shows; the notes have all."""
 
-_APART = {"exercises", "recap", quiz.HEADING.lower(), "further reading"}
+_RECAP = {"recap", "in short"}
+_APART = {"exercises", quiz.HEADING.lower(), "further reading", *_RECAP}
 _START = f"""
 Reveal.initialize({{
   width: {WIDTH}, height: {HEIGHT}, margin: 0.02, center: false, hash: true, transition: "none",
@@ -103,9 +104,9 @@ def _slides(project: Project, chapter: Chapter, page: Path) -> tuple[list[Slide]
             made += _of_section(section)
     made += _exercises(article)
     made += [_question(one) for one in quiz.read(quiz.path_of(project, chapter))]
-    recap = next((s for s in article.select("section:has(> h2)") if _words(s.h2) == "Recap"), None)
-    if recap is not None and recap.ol:
-        made.append(Slide(f"<h2>Recap</h2>\n{recap.ol}"))
+    recap = next((s for s in article.select("section:has(> h2)") if _words(s.h2).lower() in _RECAP), None)
+    if recap is not None and recap.select_one("ol, ul"):
+        made.append(Slide(f"<h2>Recap</h2>\n{recap.select_one('ol, ul')}"))
     return made, pictures
 
 

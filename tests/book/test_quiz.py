@@ -15,8 +15,6 @@ CHAPTERS = chapters.discover(PROJECT)
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.name)
 def test_every_chapter_asks_three_or_four_questions_and_explains_every_answer(chapter):
     questions = quiz.read(quiz.path_of(PROJECT, chapter))
-    if not questions:
-        pytest.skip("not written yet")
     assert 3 <= len(questions) <= 4, f"write book/quizzes/{chapter.number:02d}.yml"
     for question in questions:
         assert len({option.text for option in question.options}) == len(question.options)
