@@ -109,14 +109,16 @@ SMALL = 'style="font-size: 80%"'
 # At a gap $g = 0$ both domains are laboratories with different people. As $g$ grows the target gets up to three times the pose, coloured light, clutter, blur, noise, and sunglasses on some faces. AUs are *as frequent* in both, so what is lost is lost to appearance alone.
 
 # %%
-sizes = {"people": 40, "frames": 30, "guides": 40, "test_people": 30, "test_frames": 12}
+sizes = {"people": 40, "frames": 30, "guides": 40}
+sizes |= {"test_people": 30, "test_frames": 12}
 if budget == "smoke":  # a few faces, to see that everything runs
-    sizes = {"people": 6, "frames": 8, "guides": 6, "test_people": 10, "test_frames": 4}
+    sizes = {"people": 6, "frames": 8, "guides": 6}
+    sizes |= {"test_people": 10, "test_frames": 4}
     views = 192
 world = Gap(gap, seed=seed, **sizes)
 names = columns(world.aus)
-faces = world.domains()  # source, target and guides; the target's labels are taken away
-wild, lab = world.tested(), world.tested(wild=False)  # the same people, with labels
+faces = world.domains()  # source, target and guides, without the target's labels
+wild, lab = world.tested(), world.tested(wild=False)  # the same people, labelled
 
 assert torch.equal(wild.labels, lab.labels)
 assert faces.target.labels.isnan().all()
@@ -182,7 +184,7 @@ def second_round(ax):
         box(ax, 7.4, y + 0.2, rf"$G$:  $\tilde F_{side}$", "#888888")
         own, came = (BLUE, ORANGE) if side == "s" else (ORANGE, BLUE)
         texture, place = (y - 0.15, 2.15) if side == "s" else (y - 0.15, 6.55)
-        arrow(ax, (5.75, texture), (7.35, y + 0.5), own, ":")
+        arrow(ax, (5.75, texture), (7.35, y + 0.5), own)
         arrow(ax, (5.75, place), (7.35, y + 0.7), came, ":")
         box(ax, 9.7, y + 0.95, rf"$L'$:  $\tilde a_{other}$", GREEN)
         box(ax, 9.7, y - 0.55, rf"$T$:  $\tilde z_{side}$", "#888888")
@@ -190,7 +192,7 @@ def second_round(ax):
         arrow(ax, (8.95, y + 0.5), (9.65, y - 0.1), colour, ":")
         box(ax, 12.9, y + 0.2, rf"$G$:  $\hat F_{side}$", "#888888")
         back = 2.15 if side == "s" else 6.55
-        arrow(ax, (11.25, texture), (12.85, y + 0.5), own, ":")
+        arrow(ax, (11.25, texture), (12.85, y + 0.5), own)
         arrow(ax, (11.25, back), (12.85, y + 0.7), own, ":")
 
 
@@ -228,7 +230,7 @@ source, target, guide = taken_apart(threes)
 E, L, T, G = fresh.encoder, fresh.landmarks, fresh.texture, fresh.generator
 
 F_s, F_t = fresh.encode(source), fresh.encode(target)  # (8, 16, 16, 16)
-a_s, a_t = attention(L(F_s)).detach(), attention(L(F_t)).detach()  # (8, 49, 16, 16)
+a_s, a_t = (attention(L(maps)).detach() for maps in (F_s, F_t))  # (8, 49, 16, 16)
 z_s, z_t = T(F_s.detach()), T(F_t.detach())
 swapped_t, swapped_s = G(a_s, z_t), G(a_t, z_s)
 back_s = G(attention(L(swapped_t)).detach(), T(swapped_s.detach()))
@@ -246,7 +248,10 @@ for mine, its in ((swapped_t, rounds.swapped_t), (back_s, rounds.back_s)):
 #
 # ```{math}
 # :label: eq-dsr-au
-# \mathcal{L}_{au} = -\frac1N\sum_i w_i\big[y_i\log p_i + (1-y_i)\,\operatorname{sg}[p_i]\,\log(1-p_i)\big], \qquad w_i = \frac{N / r_i}{\sum_j 1/r_j} ,
+# \begin{aligned}
+# \mathcal{L}_{au} &= -\frac1N\sum_i w_i\big[y_i\log p_i + (1-y_i)\,\operatorname{sg}[p_i]\,\log(1-p_i)\big], \\
+# w_i &= \frac{N / r_i}{\sum_j 1/r_j} ,
+# \end{aligned}
 # ```
 #
 # with $r_i$ the base rate of AU $i$. Each landmark is one cell out of $16 \times 16$, learnt by cross-entropy. Then three games: a judge $D_L$ looks for landmarks in the texture, and $T$ is to make it say *anywhere*; judges $D_s$ and $D_t$ tell real maps from swapped ones, and $T$ and $G$ are to
@@ -254,9 +259,11 @@ for mine, its in ((swapped_t, rounds.swapped_t), (back_s, rounds.back_s)):
 #
 # ```{math}
 # :label: eq-dsr-adv
-# \mathcal{L}_{D_d} = \tfrac12\big[(D_d(F_d)-1)^2 + D_d(\tilde F_d)^2\big], \quad
-# \mathcal{L}_{f} = (D_d(\tilde F_d)-1)^2, \quad
+# \begin{aligned}
+# \mathcal{L}_{D_d} &= \tfrac12\big[(D_d(F_d)-1)^2 + D_d(\tilde F_d)^2\big], \\
+# \mathcal{L}_{f} &= (D_d(\tilde F_d)-1)^2, \qquad
 # \mathcal{L}_{l} = \big(D_L(z)-\tfrac{1}{256}\big)^2 .
+# \end{aligned}
 # ```
 
 # %%
@@ -321,10 +328,10 @@ assert set(table.index[table["texture_judge"]]) == {"finds landmarks"}
 #
 # ```{math}
 # :label: eq-dsr-align
-# \mathcal{L}_c = -\frac{1}{2B}\sum_i\Big[\log\frac{e^{q_i^\top k_i/\tau}}{\sum_{j \in \mathcal{N}_i} e^{q_i^\top k_j/\tau}} + \log\frac{e^{q_i^\top k_i/\tau}}{\sum_{j \in \mathcal{N}_i} e^{q_j^\top k_i/\tau}}\Big], \qquad \tau = 0.5 .
+# \mathcal{L}_c = -\frac{1}{2B}\sum_i\Big[\log\frac{e^{q_i^\top k_i/\tau}}{\sum_{j \in \mathcal{N}_i} e^{q_i^\top k_j/\tau}} + \log\frac{e^{q_i^\top k_i/\tau}}{\sum_{j \in \mathcal{N}_i} e^{q_j^\top k_i/\tau}}\Big] ,
 # ```
 #
-# Plain InfoNCE takes the whole batch for $\mathcal{N}_i$, and pushes apart two faces that *do the same*. *Our reading of improved*: in pair 1, where labels are known, faces with the same AUs are no negatives.
+# with $\tau = 0.5$. Plain InfoNCE takes the whole batch for $\mathcal{N}_i$, and pushes apart two faces that *do the same*. *Our reading of improved*: in pair 1, where labels are known, faces with the same AUs are no negatives.
 
 # %%
 q, k = (F.normalize(torch.randn(8, 16), dim=1) for _ in range(2))
@@ -332,11 +339,11 @@ same = losses.same_labels(source.au)  # (8, 8)
 score = q @ k.T / 0.5
 own = torch.eye(8, dtype=torch.bool)
 score[same & ~own] = -torch.inf
-rows = (score.diagonal() - score.logsumexp(1)) + (score.diagonal() - score.logsumexp(0))
+own_score = score.diagonal()
+rows = 2 * own_score - score.logsumexp(1) - score.logsumexp(0)
+by_hand = -rows.mean() / 2
 
-assert torch.isclose(
-    -rows.mean() / 2, losses.info_nce(q, k, temperature=0.5, same=same)
-)
+assert torch.isclose(by_hand, losses.info_nce(q, k, temperature=0.5, same=same))
 
 # %%
 labels = faces.source.labels
@@ -347,7 +354,7 @@ glue("false", f"{100 * float(false):.1f}", display=False)
 glue("at_rest", f"{100 * float(at_rest):.0f}", display=False)
 
 # %% [markdown]
-# Of two source faces {glue:text}`false` % have the same labels, mostly none at all: {glue:text}`at_rest` % of the faces show no AU.
+# Of the pairs of source faces {glue:text}`false` % have the same labels; {glue:text}`at_rest` % of the faces show no AU, and so are all alike.
 #
 # ## Live: three methods on the same faces
 #
@@ -372,7 +379,7 @@ history = runs["separation"].history
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-dsr-losses", "caption": "While separation trains. Left: the four alignment terms, each divided by its weight of 0.1; they begin after a fifth of the views. The dashed line is $\\ln B$, what guessing costs with plain negatives. Middle: the judges; at 0.25 they cannot tell real from swapped. Right: reconstructions, in units of the maps, which lie between -1 and 1."}, "image": {"alt": "Three panels over faces seen. Four falling curves below a dashed line; a curve near a dashed line at a quarter; two falling curves of reconstruction error."}}
 k, seen = net.factors, history["views"] / 1000
 figure, axes = plt.subplots(1, 3, figsize=(9, 2.9))
-begun = history["views"] > views // 5
+begun = (history["align 1"] > 0).cumsum() > 1
 for n, words in enumerate(
     ("landmarks, s → t", "landmarks, t → s", "texture, s", "texture, t")
 ):
@@ -468,10 +475,11 @@ plt.show()
 # $G$ makes maps, not pictures. To see one, a decoder learns **afterwards** to paint faces from the maps of $E$, which stands still; nothing of it reaches the method. Then it paints every movement on every texture ({numref}`fig-swaps`).
 
 # %%
-painter = paint_maps(net, faces, views=4_800 if budget != "smoke" else 96, seed=seed)
-strong = lab.intensity[:, : len(world.aus)].sum(1).argsort(descending=True)[:40:10]
+enough = 4_800 if budget != "smoke" else 96
+painter = paint_maps(net, faces, views=enough, seed=seed)
+strong = lab.intensity.sum(1).argsort(descending=True)[:40:10]
 moving, still = lab.batch(strong), wild.batch(some[1:5])
-grid = swap_grid(net, painter, moving, still)  # (4 textures, 4 movements, 3, 64, 64)
+grid = swap_grid(net, painter, moving, still)  # (4 textures, 4 movements, ...)
 
 
 # %% tags=["hide-input", "remove-stderr"]
@@ -522,7 +530,7 @@ def change_cosine(rows, movements):
 many = torch.randperm(len(wild), generator=torch.Generator().manual_seed(0))
 half = min(150, len(wild) // 2)
 cosine = change_cosine(many[:half], many[half : 2 * half])
-glue("cosine", f"{cosine:.0f}", display=False)
+glue("cosine", f"{cosine:.1f}", display=False)
 
 # %% [markdown]
 # On {glue:text}`cosine_faces` test faces it is {glue:text}`cosine` %.
@@ -533,6 +541,7 @@ glue("cosine", f"{cosine:.0f}", display=False)
 
 # %% tags=["hide-input"]
 glue("cosine_faces", half, display=False)
+glue("chance_who", f"{100 / world.test_people:.0f}", display=False)
 
 
 @torch.no_grad()
@@ -558,7 +567,7 @@ known = {
 }
 
 # %%
-asked = {"domain": "domain", "AU": "au", "landmarks": "landmarks"}
+asked = {"domain": "domain", "AU": "au", "who": "identity", "landmarks": "landmarks"}
 effort = Effort(penalties=(1e-1,), iterations=100)
 table = {}
 for part, numbers in separated().items():
@@ -570,7 +579,7 @@ for part, numbers in separated().items():
 pd.DataFrame(table).T.rename_axis("from").style.format(precision=1)
 
 # %% [markdown]
-# Domain: accuracy in percent, chance 50. AU: AUC, chance 50. Landmarks: how much better than always guessing the mean, in percent of it, as {doc}`40_fmae_iat` explains for its probes. Domain is hard to lose: with noise and colour in every pixel a linear probe finds it almost anywhere.
+# Domain and who: accuracy in percent, chance 50 and {glue:text}`chance_who`. AU: AUC, chance 50. Landmarks: error of the points that the probe reads off, in percent of the distance between the eyes, so *low* means that the part knows them. Domain is hard to lose: with noise and colour in every pixel a linear probe finds it almost anywhere.
 #
 # ### From the laboratory to the wild
 #
@@ -706,7 +715,7 @@ else:
     display(Markdown("Not run here yet."))
 
 # %% [markdown]
-# Above: probes, as on this page. Below: *swap* is the cosine of $\tilde F_t$ with the map of the truly rendered swap, both less the mean face's; *unswapped* that of $E(x_t)$, which nobody swapped, and *again* that of $R_t$: most of a map is the person and the picture, so these are high for nothing.
+# Above: probes, as on this page; identity is asked here alone. Below: *swap* is the cosine of $\tilde F_t$ with the map of the truly rendered swap, both less the mean face's; *unswapped* that of $E(x_t)$, which nobody swapped, and *again* that of $R_t$: most of a map is the person and the picture, so these are high for nothing.
 # *change* is what this page measured, and the one to look at.
 #
 # ### How wide a gap, and how many landmarks

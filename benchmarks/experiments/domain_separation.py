@@ -115,7 +115,7 @@ CLAIMS: dict[str, list[dict[str, Any]]] = {
         {"claim": "adversaries help (D2 - D2-a)", "ours": {"arm": "D2"}, "theirs": {"arm": "D2-a"}},
     ],
     "gaps": [
-        {"claim": "without a gap nothing is gained (D2 - S0 at 0)", "where": {"gap": 0.0},
+        {"claim": "something is gained even without a gap, so not by adaptation (D2 - S0 at 0)", "where": {"gap": 0.0},
          "ours": {"arm": "D2"}, "theirs": {"arm": "S0"}},
     ],
     "guides": [],
