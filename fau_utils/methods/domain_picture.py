@@ -5,12 +5,13 @@ still; nothing of it ever reaches the method. What it paints of a map is what is
 has seen real maps makes of it.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fau_utils.batch import Batch
-from fau_utils.data.domains import TwoDomains
 from fau_utils.methods.domain_separation import DomainSeparation
 from fau_utils.models.landmark_heads import attention
 from fau_utils.models.seeded import seeded
@@ -32,9 +33,18 @@ class MapPainter(nn.Module):
 
 
 def paint_maps(
-    method: DomainSeparation, faces: TwoDomains, *, views: int = 6_000, batch_size: int = 48, seed: int = 0
+    method: DomainSeparation, faces: Any, *, views: int = 6_000, batch_size: int = 48, seed: int = 0
 ) -> MapPainter:
-    """A decoder of a trained method's maps, from the real faces of both domains; mean absolute error of pixels."""
+    """A decoder of a trained method's maps, by the mean absolute error of pixels.
+
+    Parameters
+    ----------
+    method : DomainSeparation
+        Is left as it is.
+    faces : source of batches
+        Real faces of both domains, such as :class:`fau_utils.data.domains.TwoDomains`.
+    views, batch_size, seed : int
+    """
     training = method.training
     method.eval()
     device = next(method.parameters()).device
