@@ -123,6 +123,20 @@ def select(
     return table[chosen]
 
 
+def through(table: pd.DataFrame) -> pd.Series:
+    """Whose table each number was read from, where that is not the method's own: empty for first hand.
+
+    A repository speaks for methods that carry its name (``FMAE-IAT`` for ``FMAE ViT-L``), a paper's page for its one
+    method. What a paper prints about others was copied, or run, by somebody with a method to compare.
+    """
+    repository = table["source"].str.extract(r"github\.com/[^/\s]+/([^/\s]+)", expand=False)
+    other = table["source"].str.extract(r'"([^"]+)"', expand=False)
+    name = repository.fillna(other).fillna("")
+    stem = name.map(lambda word: word.rsplit("-", 1)[0] if word.endswith("-IAT") else word)
+    own = [m.lower().startswith(s.lower()) for m, s in zip(table["method"], stem, strict=True)]
+    return name.where(~pd.Series(own, table.index), "")
+
+
 def by_au(table: pd.DataFrame) -> pd.DataFrame:
     """One row per method and source, a column per AU in increasing number, ``Avg`` as printed.
 

@@ -6,7 +6,7 @@ import pytest
 
 from fau_utils.frames import Frames
 from fau_utils.metrics.compare import detectable
-from fau_utils.results import leaderboard
+from fau_utils.results import leaderboard, published
 from fau_utils.results.study import contrast, estimate
 from fau_utils.training import Predictions
 
@@ -69,7 +69,7 @@ def test_verdicts_are_by_the_corrected_p_and_the_better_one_is_named_first():
     found = leaderboard.corrected(leaderboard.pairs(_table({"low": 40, "high": 60, "near": 60.1})))
     assert len(found) == 3
     told = found.set_index("pair")["verdict"]
-    assert told["high less low"] == "high is better"
+    assert told["high less low"] == told["near less low"] == "told apart"
     assert told[[name for name in told.index if "low" not in name]].tolist() == ["cannot tell"]
     assert (found["p, Holm"] >= found["p"]).all()
     assert (found["low"] <= found["points"]).all()
@@ -136,3 +136,27 @@ def test_a_studys_arms_are_averaged_within_a_seed_and_then_over_seeds():
     found = leaderboard.from_study(pd.DataFrame(rows), arms={"CNN": "cnn", "none": "x"}, where={"kind": "mask"})
     assert set(found) == {"cnn"}
     assert found["cnn"] == pytest.approx(estimate([61, 71], [[60, 62], [60, 62]]))
+
+
+def test_ours_stands_beside_a_published_number_only_for_the_same_dataset_and_folds():
+    rows = published.select(dataset="BP4D", protocol="3-fold")
+    names = {"FMAE-IAT (ViT-L)": "fmae-iat"}
+    table = _table({"fmae-iat": 60}, folds=("A", "B", "C")).assign(data="bp4d")
+    asked = {"data": "bp4d", "folds": 3, "names": names, "score": "f1_tuned"}
+    found = leaderboard.beside(rows, leaderboard.board(table), **asked).set_index("method")
+    assert found.loc["FMAE-IAT (ViT-L)", "ours"].startswith(f"{table['f1_tuned'].mean():.1f} [")
+    assert (found["ours"] != "").sum() == 1
+    assert found["published"].is_monotonic_decreasing
+    for other in (table.assign(data="synth"), table[table["fold"] != "C"]):
+        assert (leaderboard.beside(rows, leaderboard.board(other), **asked)["ours"] == "").all()
+
+
+def test_what_was_read_through_another_paper_says_which():
+    rows = published.select(dataset="BP4D", protocol="3-fold")
+    found = leaderboard.beside(
+        rows, leaderboard.board(_table({"a": 1})), data="bp4d", folds=3, names={}, score="f1_tuned"
+    )
+    by = found.drop_duplicates("method").set_index("method")["read through"]
+    assert (by["CLP"], by["MoCo"], by["EAC-Net"]) == ("AUNCE", "AUNCE", "ME-GraphAU")
+    assert {by["AUNCE"], by["FMAE-IAT (ViT-L)"], by["FMAE ViT-B"], by["MDHR (Swin-B)"]} == {""}
+    assert found.set_index("method").loc["MoCo", "second hand"]
