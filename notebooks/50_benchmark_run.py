@@ -60,6 +60,7 @@ from IPython.display import Markdown
 from matplotlib import pyplot as plt
 from myst_nb import glue
 
+# %% tags=["hide-input"]
 from fau_utils import metrics, plots
 from fau_utils.aus import column
 from fau_utils.bench import fingerprint, grid, progress, store
@@ -183,7 +184,11 @@ leak = identity_leak(
 ).iloc[0]
 glue("bench-leak", f"{leak.leak:.0f}", display=False)
 glue("bench-chance", f"{leak.chance:.1f}", display=False)
-numbers = {"calibration error, %": calibration["ece"], "identity, %": leak.leak, **spent}
+numbers = {
+    "calibration error, %": calibration["ece"],
+    "identity, %": leak.leak,
+    **spent,
+}
 pd.Series(numbers, name=method).to_frame().style.format("{:,.1f}")
 
 # %% [markdown]

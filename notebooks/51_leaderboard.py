@@ -33,6 +33,8 @@
 # You need {doc}`03_metrics_and_uncertainty` and {doc}`50_benchmark_run`. Under a minute.
 
 # %% tags=["parameters"]
+budget: str = "laptop"  # as in every chapter; here nothing is trained at any
+seed: int = 0  # as in every chapter; here nothing is drawn
 table: str = "leaderboard"  # reference results to read
 data: str = "synth"  # whose faces, where the table has several
 score: str = "f1_tuned"  # what methods are compared by: f1_tuned, f1 or auc
@@ -98,7 +100,7 @@ with contextlib.suppress(FileNotFoundError):
     origin = f"*Hidden* and *wild*: {stress.origin}"
 board = leaderboard.board(ours).sort_values(score, ascending=False)
 text, keys = leaderboard.shown(board.reset_index(drop=True), more=more)
-caption = f"{len(board)} methods, {seeds} seeds; means in percent with 95 % intervals over seeds and test people"
+caption = f"{len(board)} methods, seeds: {seeds}; means in percent with 95 % intervals over seeds and test people"
 HTML(sortable(text, caption=caption, keys=keys))
 
 # %% tags=["hide-input"]
