@@ -642,7 +642,7 @@ assert check_fair_gap(fair_gap)
 # ```
 #
 # ```{exercise} Find the bug: a well calibrated detector that is not trusted
-# :label: ex-unknown
+# :label: ex-stress-unknown
 # The detector below is calibrated by construction, and its calibration error comes out at 25 %. A third of the labels were not coded. Write `fixed_ece(prob, label)` that gets it right.
 # ```
 
@@ -664,7 +664,7 @@ def check_fixed_ece(function):
 
 
 # %% [markdown]
-# ```{solution-start} ex-unknown
+# ```{solution-start} ex-stress-unknown
 # :class: dropdown
 # ```
 # `nan_to_num` made *unknown* into *negative*. The library's function leaves out what is not coded, if it is let.
