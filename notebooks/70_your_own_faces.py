@@ -119,11 +119,10 @@ if not pictures:
 #
 # ```{math}
 # :label: eq-own-crop
-# \min_{a, b \in \mathbb{C}} \; \sum_{k=1}^{5} \lvert a\, p_k + b - q_k \rvert^2 ,
-# \qquad a = \frac{\sum_k \overline{(p_k - \bar p)}\,(q_k - \bar q)}{\sum_k \lvert p_k - \bar p \rvert^2}, \quad b = \bar q - a\,\bar p .
+# \min_{a, b \in \mathbb{C}} \; \sum_{k=1}^{5} \lvert a\, p_k + b - q_k \rvert^2 \quad \text{by} \quad a = \frac{\sum_k \overline{(p_k - \bar p)}\,(q_k - \bar q)}{\sum_k \lvert p_k - \bar p \rvert^2} .
 # ```
 #
-# Points of the plane are complex numbers here, so that a turn with a scale is one factor $a$. A model that was trained on such crops and is shown
+# and $b = \bar q - a\,\bar p$. Points of the plane are complex numbers here, so that a turn with a scale is one factor $a$. A model that was trained on such crops and is shown
 # others is a different model: the crop belongs to its card.
 
 # %%
@@ -161,7 +160,9 @@ rows = table.read(done.out)
 glue("own-pictures", done.pictures, display=False)
 glue("own-answered", done.answered, display=False)
 glue("own-faces", done.faces, display=False)
-rows.iloc[:5, :20]
+brief = rows.iloc[:5, :20].copy()
+brief["input"] = [Path(name).name for name in brief["input"]]
+brief
 
 # %% [markdown]
 # The model answered for {glue:text}`own-answered` of {glue:text}`own-faces` faces in {glue:text}`own-pictures` pictures. The file begins with what a
@@ -204,12 +205,11 @@ if pictures:
 pd.crosstab(shown, why)
 
 # %% [markdown]
-# Not every covered face is noticed. A face mask or sunglasses are part of some training faces' look, and the detector was made to find people who wear them. A
-# model that answers behind a mask answers from the brows, and from habit: {doc}`10_occlusion_mae` measures what is left to be known. Silence here is a
+# Do not trust it to notice every covered face: the detector was made to find people who wear such things, and features may hide what pixels show. A model that answers behind a mask answers from the brows, and from habit: {doc}`10_occlusion_mae` measures what is left to be known. Silence here is a
 # guard against gross mistakes, no proof that an answer is right.
 
 # %% tags=["hide-input"]
-pd.Series(REASONS, name="means").to_frame()
+pd.Series(REASONS, name="means").to_frame().style
 
 # %% [markdown]
 # ## Who is who in a video

@@ -110,7 +110,7 @@ def _tile(one: inputs.Input, rows: list[Row]) -> Image.Image:
 
 
 def _sheet(tiles: Sequence[Image.Image]) -> Image.Image:
-    across = min(6, len(tiles))
+    across = min(4, len(tiles))
     sheet = Image.new("RGB", (across * TILE, -(-len(tiles) // across) * TILE), "white")
     for k, tile in enumerate(tiles):
         sheet.paste(tile, (k % across * TILE, k // across * TILE))
