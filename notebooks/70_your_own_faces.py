@@ -291,6 +291,7 @@ if made is not None:
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-own-neutral", "caption": "AUC of the same answers, left alone or with a person's rest subtracted: known, estimated by a quantile or by the median. From left to right people differ more in their habits."}, "image": {"alt": "Three panels of lines over the number of frames of a person, one line for each way of estimating the rest."}}
 fig, axes = plt.subplots(1, 3, figsize=(8, 2.8), sharey=True)
+axes[0].set_ylabel("AUC (%)")
 for ax, skew in zip(axes, (0.0, 1.2, 2.5), strict=True):
     ax.set(title=f"habits differ by {skew}", xlabel="frames of a person")
     if made is None:
@@ -300,7 +301,6 @@ for ax, skew in zip(axes, (0.0, 1.2, 2.5), strict=True):
     for k, arm in enumerate(("none", "told", "quantile", "median")):
         ax.plot(mean[skew, arm], "o-", ms=4, color=plots.PALETTE[k], label=arm)
     axes[0].legend(fontsize="small")
-axes[0].set_ylabel("AUC (%)")
 
 # %% [markdown]
 # ## Tables for other programs
