@@ -38,7 +38,7 @@ def _undisturbed(cell, work, monkeypatch) -> dict:
     (work / "parameters.json").write_text(json.dumps(cell.parameters))
     monkeypatch.setattr(sys, "argv", [str(BODY), str(work)])
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as the grid's limits have it: the order of sums is in the last bit
+    torch.set_num_threads(1)  # as in the cells: the order of sums is in the last bit
     try:
         runpy.run_path(str(BODY))
     finally:
@@ -47,6 +47,7 @@ def _undisturbed(cell, work, monkeypatch) -> dict:
 
 
 def test_training_that_is_killed_five_times_at_random_ends_in_the_table_of_an_undisturbed_run(bench, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     bench.file.write_text(yaml.safe_dump(GRID))
     cells = grid.load(bench.file).cells()
     expected = {cell.id: _undisturbed(cell, bench.folder / cell.id, monkeypatch) for cell in cells}
