@@ -455,7 +455,7 @@ def shown_points(ax, data, place):
     ax.axis("off")
 
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-attention", "caption": "The attention maps of $L$, added up, over six test people in the laboratory (above) and in the wild (below). Green dots: true landmarks. White crosses: those that $L$ finds. Only so much of a face reaches the generator as *what it does*."}, "image": {"alt": "Two rows of six faces under a glow that follows brows, eyes, nose and mouth, with green dots and white crosses on them."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-domain-attention", "caption": "The attention maps of $L$, added up, over six test people in the laboratory (above) and in the wild (below). Green dots: true landmarks. White crosses: those that $L$ finds. Only so much of a face reaches the generator as *what it does*."}, "image": {"alt": "Two rows of six faces under a glow that follows brows, eyes, nose and mouth, with green dots and white crosses on them."}}
 net.eval()
 figure, axes = plt.subplots(2, 6, figsize=(9, 3.1))
 for line, data in zip(axes, (lab, wild), strict=True):
