@@ -635,7 +635,7 @@ WORDS = {
     "D1": "separation, not aligned",
     "D1-u": "separation, modules not shared",
     "D2": "the whole",
-    "D2-r": "the whole, $E(x)$ classified",
+    "D2-r": "the whole, E(x) classified",
     "D2-p": "pixels aligned (version 4)",
     "D2-i": "plain negatives",
     "D2-d": "negatives of the other domain",
