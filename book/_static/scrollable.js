@@ -1,6 +1,6 @@
 /* What scrolls sideways (a wide equation, table or line of code) can be reached and moved with the keyboard. */
 (() => {
-  const boxes = "mjx-container[display='true'], .cell_output .text_html, .bd-content div.highlight pre, .pst-scrollable-table-container";
+  const boxes = "mjx-container[display='true'], .cell_output, .cell_output .text_html, .bd-content div.highlight pre, .pst-scrollable-table-container";
   const look = () => {
     for (const box of document.querySelectorAll(boxes)) {
       if (box.scrollWidth > box.clientWidth + 1) {

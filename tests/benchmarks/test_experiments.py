@@ -23,8 +23,10 @@ def _script(name):
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_a_study_declares_its_arms_and_the_code_that_decides_its_numbers(name):
-    study = _script(name).STUDY
-    assert len({cell["arm"] for cell in study.cells}) > 1, "nothing to compare with"
+    script = _script(name)
+    study = script.STUDY
+    arms = {cell["arm"] for cell in study.cells} | set(getattr(script, "ARMS", ()))  # of cells, or within each
+    assert len(arms) > 1, "nothing to compare with"
     assert any(path.parent.name == "methods" for path in provenance.used_files(study.code))
     assert len({cell["seed"] for cell in study.cells}) >= 3
 
