@@ -3,8 +3,8 @@
 ``python benchmarks/experiments/clp.py`` makes the table ``clp``: every arm has the same encoder, clips, views, batch
 and optimiser; what is measured are frozen features of people nobody trained on. ``--part ablations`` makes
 ``clp_ablations`` (lambda, margin, temperature, memory, readings). On a CPU the four main arms in setting S1 take about
-ten minutes of one thread for three seeds. ``--budget gpu`` is the full grid with five seeds, a fine-tuned column and
-label efficiency, to be run on a GPU; its tables have ``_gpu`` at the end of their names.
+three minutes of one thread for each seed. ``--budget gpu`` is the full grid with a fine-tuned column and label
+efficiency, to be run on a GPU; its tables have ``_gpu`` at the end of their names.
 
 Seeds are draws of the pretraining people, of the initial weights and of the order of clips. Probes are trained on 40
 labelled people, choose their penalty on 30 others and are tested on 60 others, always the same. Nothing is chosen by
@@ -70,7 +70,7 @@ class Size:
 
 
 SIZES = {
-    "cpu": Size(3, 240, 4, 11_200, 56, 1024),
+    "cpu": Size(5, 240, 4, 11_200, 56, 1024),
     "gpu": Size(5, 2000, 8, 2_000_000, 448, 4096, "resnet18", 60_000, (0.01, 0.03, 0.1, 0.3, 1.0)),
 }
 

@@ -5,8 +5,8 @@ between people, and at the usual skew the forms of loss and head, and the contro
 look), ``people`` (5 to 500 of them), ``pretraining`` (none, or MAE on other people; few labels; the paper's mean
 pooling), ``scale`` (views of pretraining, networks) and ``split`` (frames divided at random) make ``fmae_iat_<part>``;
 ``--part all`` makes them all. On a CPU the first nine cells of a seed take about six minutes on one thread.
-``--budget gpu`` is the full grid with five seeds, to be run on a GPU; its tables have ``_gpu`` at the end of their
-names. ``--verdicts`` runs nothing and prints the claims.
+``--budget gpu`` is the full grid, to be run on a GPU; its tables have ``_gpu`` at the end of their names.
+``--verdicts`` runs nothing and prints the claims.
 
 Seeds are draws of the training people, of the initial weights and of the order of faces; the test people are always
 the same 60 others, whose base rates are not skewed. Nothing is chosen by them. Lambda and everything else were declared
@@ -58,13 +58,14 @@ class Size:
     pretraining: int  # views
     counts: tuple[int, ...]  # beside `people`, which are in the grid
     looks: int = 15
+    long_runs: tuple[int, ...] = (10,)  # people in them
     networks: tuple[str, ...] = ()  # besides `model`, smaller ones
 
 
 SIZES = {
-    "cpu": Size(3, 20, 100, 10_240, 32, "mini64", 1500, 64_000, (5, 10, 80), looks=8),
+    "cpu": Size(5, 20, 100, 10_240, 32, "mini64", 1500, 64_000, (5, 10, 80), looks=8),
     "gpu": Size(5, 40, 200, 200_000, 128, "mini192", 20_000, 4_000_000, (5, 10, 20, 100, 200, 500),
-                networks=("mini96", "mini64")),
+                networks=("mini96", "mini64"), long_runs=(10, 40)),
 }  # fmt: skip
 
 CLAIMS: dict[str, list[dict[str, Any]]] = {
@@ -355,7 +356,7 @@ def cells(part: str, size: Size) -> list[dict]:
         ]  # fmt: skip
     if part == "split":
         return [{"arm": named(s), "strength": s, "seed": seed} for seed in seeds for s in both]
-    counts = {"dynamics": (10, size.people) if size.seeds > 3 else (10,), "people": size.counts}[part]
+    counts = {"dynamics": size.long_runs, "people": size.counts}[part]
     return [
         {"arm": named(s), "strength": s, "people": count, "seed": seed}
         for seed in seeds for count in counts for s in both

@@ -3,7 +3,7 @@
 ``python benchmarks/experiments/occlusion_mae.py`` makes the table ``occlusion_mae``: arms x seeds, and for each the
 scores under scattered patches and blocks of every ratio and under bands, with masks that all arms share. ``--part
 cost`` makes ``occlusion_mae_cost``: milliseconds per face and operations, with and without the decoder, and what
-padding costs. ``--budget gpu`` is the full study with five seeds, to be run on a GPU.
+padding costs. ``--budget gpu`` is the full study at its full size, to be run on a GPU.
 
 All arms that are trained see the same faces equally often, occluded by the same transform: half scattered patches, half
 a block, at a ratio between 0 and 0.75 of each face's own. Seeds are draws of the training people, of weights, order and
@@ -65,7 +65,7 @@ class Size:
 
 
 SIZES = {
-    "cpu": Size(3, 20, 100, 12_800, 32, "mini64", 1500, 25_600, 2, 1),
+    "cpu": Size(5, 20, 100, 12_800, 32, "mini64", 1500, 25_600, 2, 1),
     "gpu": Size(5, 80, 100, 200_000, 128, "mini192", 20_000, 4_000_000, 1, 3),
 }
 
