@@ -3,8 +3,8 @@
 ``python benchmarks/experiments/clp.py`` makes the table ``clp``: every arm has the same encoder, clips, views, batch
 and optimiser; what is measured are frozen features of people nobody trained on. ``--part ablations`` makes
 ``clp_ablations`` (lambda, margin, temperature, memory, readings). On a CPU the four main arms in setting S1 take about
-three minutes of one thread for each seed. ``--budget gpu`` is the full grid with a fine-tuned column and label
-efficiency, to be run on a GPU; its tables have ``_gpu`` at the end of their names.
+three minutes of one thread for each seed. ``--budget gpu`` is the full grid at its full size, to be run on a
+GPU; its tables have ``_gpu`` at the end of their names.
 
 Seeds are draws of the pretraining people, of the initial weights and of the order of clips. Probes are trained on 40
 labelled people, choose their penalty on 30 others and are tested on 60 others, always the same. Nothing is chosen by
@@ -66,12 +66,12 @@ class Size:
     memory: int
     trunk: str | None = None
     tuning: int = 0  # views of fine-tuning on the labelled people
-    shares: tuple[float, ...] = ()  # of the labelled frames
+    shares: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1.0)  # of the labelled frames
 
 
 SIZES = {
-    "cpu": Size(5, 240, 4, 11_200, 56, 1024),
-    "gpu": Size(5, 2000, 8, 2_000_000, 448, 4096, "resnet18", 60_000, (0.01, 0.03, 0.1, 0.3, 1.0)),
+    "cpu": Size(5, 240, 4, 11_200, 56, 1024, tuning=4_800),
+    "gpu": Size(5, 2000, 8, 2_000_000, 448, 4096, "resnet18", tuning=60_000),
 }
 
 CLAIMS: list[dict[str, Any]] = [
@@ -311,7 +311,7 @@ def study(part: str = "arms", *, budget: str = "cpu", settings: tuple[str, ...] 
     words = [*(["--part", part] if part != "arms" else []), *(["--budget", budget] if budget != "cpu" else [])]
     command = " ".join(["python benchmarks/experiments/clp.py", *words])
     size = SIZES[budget]
-    return Study(name, cells(part, size, settings), functools.partial(run, size=size), CODE, command=command)
+    return Study(name, cells(part, size, settings), functools.partial(run, size=size), CODE, 2, command)
 
 
 def verdicts(table: Any) -> list[Contrast]:
