@@ -42,6 +42,7 @@ lab: $(STAMP) ## open the chapters in JupyterLab
 	$(BIN)/jupyter lab notebooks
 
 install: $(STAMP) ## only make .venv
+	@echo "To call fau, once in each shell: . $(BIN)/activate"
 
 lint: $(STAMP) ## ruff and the floors contract
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports
@@ -63,3 +64,4 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "Installing from PyPI; with torch this is 5 to 6 GB on Linux and takes a few minutes."
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[book,dev]"
 	@touch $@
+	@echo "Installed. To call fau, once in each shell: . $(BIN)/activate"
