@@ -3,17 +3,21 @@
 import contextlib
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from fau_utils.bench import local, plan, progress
 from fau_utils.bench.grid import Grid, load
 from fau_utils.bench.plan import DONE, FAILED, LEFT, RUNNING, Task
+from fau_utils.bench.progress import Progress
 from fau_utils.bench.store import ROOT, Store, held, remove
 
 GRIDS = ROOT / "benchmarks" / "grids"
+
+Read = Callable[[], Progress]
 
 
 @dataclass(frozen=True)
@@ -74,17 +78,18 @@ def run(name: str, out: Path | None, options: Options, console, *, again: Sequen
     if grid.body is None and not notebook.is_file():
         raise ValueError(f"notebook: expected {notebook.name} among the chapters, found none")
     with contextlib.nullcontext() if options.dry else store.driven():
-        tasks = plan.plan(grid, store, notebook=notebook, only=options.only)
-        tasks = _again(tasks, again, dry=options.dry)
+        whole = plan.plan(grid, store, notebook=notebook)
+        tasks = _again(plan.among(whole, options.only, grid=grid.name), again, dry=options.dry)
         todo = [task for task in tasks if task.state in (LEFT, RUNNING)]
         for line in reasons(tasks):
             console.print(line, markup=False)
         if options.dry:
             return 0
-        plan.write(grid, store, tasks, notebook=notebook)
+        plan.write(grid, store, whole, notebook=notebook)
+        read = partial(progress.read, store, only={task.cell.id for task in tasks})
         if todo:
-            _engine(todo, options, store, console)
-        return _report(store, todo, console)
+            _engine(todo, options, store, console, read)
+        return _report(store, read(), console, run=len(todo), others=len(whole) - len(tasks))
 
 
 def reasons(tasks: Sequence[Task]) -> list[str]:
@@ -165,22 +170,21 @@ def _again(tasks: list[Task], again: Sequence[str] | None, *, dry: bool) -> list
     return made
 
 
-def _engine(todo: list[Task], options: Options, store: Store, console) -> None:
+def _engine(todo: list[Task], options: Options, store: Store, console, read: Read) -> None:
     workers = options.jobs or local.default_workers(todo)
     if options.executor != "local":
         from fau_utils.bench import snake
 
-        with _Live(store, console, workers) as live:
+        with _Live(read, console, workers) as live:
             snake.run(
                 todo, store, options.executor, jobs=options.jobs or 50, arguments=options.arguments, tick=live.tick
             )
         return
-    with _Live(store, console, workers) as live:
+    with _Live(read, console, workers) as live:
         local.run(todo, workers=workers, ended=live.ended, tick=live.tick)
 
 
-def _report(store: Store, todo: Sequence[Task], console) -> int:
-    now = progress.read(store)
+def _report(store: Store, now: Progress, console, *, run: int, others: int) -> int:
     failed = now.of(FAILED)
     for entry in failed:
         about = entry.about
@@ -197,8 +201,8 @@ def _report(store: Store, todo: Sequence[Task], console) -> int:
         console.print(f"{number} not finished: {why}; the same command takes it up", markup=False)
     counts = now.counts
     console.print(
-        f"{len(todo)} cells run; {counts[DONE]} done, {counts[FAILED]} failed, {counts[LEFT] + counts[RUNNING]} left "
-        f"in {store.root}",
+        f"{run} cells run; {counts[DONE]} done, {counts[FAILED]} failed, {counts[LEFT] + counts[RUNNING]} left "
+        f"in {store.root}" + (f"; {others} more in the grid, not asked for" if others else ""),
         markup=False,
     )
     return 0 if counts[DONE] == len(now.entries) else 1
@@ -207,8 +211,8 @@ def _report(store: Store, todo: Sequence[Task], console) -> int:
 class _Live:
     """The table of a terminal; in a log file a line per finished cell."""
 
-    def __init__(self, store: Store, console, workers: int):
-        self.store, self.console, self.workers = store, console, workers
+    def __init__(self, read: Read, console, workers: int):
+        self.read, self.console, self.workers = read, console, workers
         self.last = 0.0
         self.live = None
 
@@ -226,7 +230,7 @@ class _Live:
 
     def ended(self, task: Task, code: int) -> None:
         if self.live is None:
-            now = progress.read(self.store)
+            now = self.read()
             left = progress.duration(now.seconds_left(self.workers))
             done, failed = now.counts[DONE], now.counts[FAILED]
             said = f"{task.cell.id} {({0: 'done', 1: 'failed'}).get(code, 'not finished')}"
@@ -235,4 +239,4 @@ class _Live:
     def tick(self) -> None:
         if self.live is not None and time.monotonic() - self.last > 1:
             self.last = time.monotonic()
-            self.live.update(progress.render(progress.read(self.store), workers=self.workers))
+            self.live.update(progress.render(self.read(), workers=self.workers))

@@ -14,7 +14,9 @@ from fau_utils.bench.grid import Cell, Grid
 from fau_utils.bench.store import ROOT, raw
 
 Ingredients = dict[str, Any]
-_CODE = ("fau_utils.data.by_name", "fau_utils.training.fold", "fau_utils.results.run")
+_CODE = (
+    "fau_utils.data.by_name", "fau_utils.training.fold", "fau_utils.results.run", "fau_utils.stress.robustness",
+)  # fmt: skip
 _PACKAGES = ("torch", "torchvision", "timm", "lightning", "numpy", "scipy")
 
 
@@ -161,26 +163,12 @@ def code_of(method: str) -> dict[str, str]:
 
 @cache
 def _data(name: str, method: str, *, unlabelled: bool = False) -> str:
-    from fau_utils.data import by_name
     from fau_utils.methods import METHODS
     from fau_utils.methods.domain_networks import TwoDomainDetector
+    from fau_utils.results.content import content_of
 
-    if issubclass(METHODS[method], TwoDomainDetector) and not unlabelled:
-        return _domains(name)
-    if by_name.is_synth(name):
-        return by_name.synth_of(name).hash()
-    if by_name.is_shards(name):
-        return name
-    return _digest(by_name.folder_of(name) / "manifest.parquet")
-
-
-def _domains(name: str) -> str:
-    from fau_utils.data import by_name
-    from fau_utils.training import domain_fold
-
-    if by_name.is_synth(name):
-        return hashlib.sha256(repr(domain_fold.gap_of(name)).encode()).hexdigest()[:16]
-    return "".join(_digest(by_name.folder_of(side) / "manifest.parquet") for side in domain_fold.sides_of(name))
+    said = content_of(name, domains=issubclass(METHODS[method], TwoDomainDetector) and not unlabelled)
+    return said["config"] if set(said) == {"config"} else digest_of(said)
 
 
 @cache

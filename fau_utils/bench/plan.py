@@ -40,26 +40,20 @@ class Task:
     reason: str = ""
 
 
-def plan(grid: Grid, store: Store, *, notebook: Path, only: Sequence[str] = (), check: bool = True) -> list[Task]:
-    """All cells of a grid, or those that match a pattern, with what is to do for each.
+def plan(grid: Grid, store: Store, *, notebook: Path, check: bool = True) -> list[Task]:
+    """All cells of a grid, with what is to do for each.
 
     Parameters
     ----------
-    only : sequence of str
-        Ids of cells or methods; ``*`` stands for anything.
     check : bool
         Look up all names first, see :func:`fau_utils.bench.fingerprint.check`.
 
     Raises
     ------
     ValueError
-        A wrong name, or a pattern that fits no cell.
+        A wrong name.
     """
-    cells = [cell for cell in grid.cells() if not only or any(_fits(cell, word) for word in only)]
-    if not cells:
-        raise ValueError(
-            f"no cell of grid {grid.name} fits {', '.join(only)}; give an id of `fau bench status`, or *vit*"
-        )
+    cells = grid.cells()
     if check and grid.body is None:
         fingerprint.check(cells)
     tasks = []
@@ -72,8 +66,27 @@ def plan(grid: Grid, store: Store, *, notebook: Path, only: Sequence[str] = (), 
     return tasks
 
 
+def among(tasks: Sequence[Task], only: Sequence[str], *, grid: str) -> list[Task]:
+    """The tasks that match a pattern, all without one. What is planned stays the whole grid.
+
+    Parameters
+    ----------
+    only : sequence of str
+        Ids of cells or methods; ``*`` stands for anything.
+
+    Raises
+    ------
+    ValueError
+        Patterns that fit no cell.
+    """
+    found = [task for task in tasks if not only or any(_fits(task.cell, word) for word in only)]
+    if not found:
+        raise ValueError(f"no cell of grid {grid} fits {', '.join(only)}; give an id of `fau bench status`, or *vit*")
+    return found
+
+
 def write(grid: Grid, store: Store, tasks: Sequence[Task], *, notebook: Path) -> None:
-    """Put down what each cell is to do, for the processes that do it and for ``fau bench status``."""
+    """Put down what each cell of the grid is to do, for the processes that do it and for ``fau bench status``."""
     revision = _revision(notebook.parent)
     for task in tasks:
         task.place.folder.mkdir(parents=True, exist_ok=True)

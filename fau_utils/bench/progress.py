@@ -1,7 +1,7 @@
 """How far a benchmark is: counts, what runs, what failed, the time left."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from statistics import mean
 from typing import Any
@@ -62,8 +62,13 @@ class Progress:
         return max(max(left), sum(left) / max(1, min(workers, len(left))))
 
 
-def read(store: Store) -> Progress:
+def read(store: Store, *, only: Collection[str] | None = None) -> Progress:
     """The cells of the last plan and what their folders say; reads files only.
+
+    Parameters
+    ----------
+    only : collection of str, optional
+        Ids of cells; by default all.
 
     Raises
     ------
@@ -75,6 +80,8 @@ def read(store: Store) -> Progress:
         raise ValueError(f"{store.root}: no benchmark was begun here; begin one with `fau bench run GRID`")
     entries = []
     for cell in plan["cells"]:
+        if only is not None and cell["id"] not in only:
+            continue
         place = store.place(cell["id"])
         state, about = state_of(place, cell["digest"])
         where = {name: value for name, value in cell.items() if name not in ("id", "digest")}

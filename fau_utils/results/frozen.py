@@ -6,15 +6,19 @@ every rare AU would be said to be there far too often. That is our choice; the p
 descent, without weights.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from scipy.special import expit, logit
+from torch import Tensor
 
+from fau_utils.batch import Batch
 from fau_utils.data import by_name
-from fau_utils.methods import METHODS, Learner, Method
+from fau_utils.methods import METHODS, Learner, Losses, Method
 from fau_utils.models import store
 from fau_utils.models.clip_encoder import ClipEncoder
 from fau_utils.probes import Features, embed
@@ -34,9 +38,13 @@ _PENALTIES = (10.0, 1.0, 0.1, 0.01)
 
 def fold_of(job: Job) -> SealedFold:
     """Who is trained on, chosen by and tested in a job, whatever its method."""
+    return _labelled(job).data
+
+
+def _labelled(job: Job) -> jobs.Plan:
     if issubclass(METHODS[job.method], Method):
-        return jobs.plan(job).data
-    return jobs.plan(replace(job, method="base-rate", settings=(), budget="laptop", init=None)).data
+        return jobs.plan(job)
+    return jobs.plan(replace(job, method="base-rate", settings=(), budget="laptop", init=None))
 
 
 def train(job: Job, *, faces: str, progress: bool = True) -> Run:
@@ -61,8 +69,9 @@ def train(job: Job, *, faces: str, progress: bool = True) -> Run:
         A method that detects AUs by itself, or a wrong name.
     """
     first = before(job, faces)
-    made, fold = jobs.plan(first), fold_of(job)
-    parameters = {**made.parameters, "probe": list(_PENALTIES), "on": fold.describe()}
+    made, read = jobs.plan(first), _labelled(job)
+    fold = read.data
+    parameters = {**made.parameters, "probe": list(_PENALTIES), "on": read.parameters["data"]}
     label = f"{made.label}-probe"
     done = Path(job.out) / f"{label}-{hashed(parameters)}"
     if job.resume:
@@ -116,16 +125,50 @@ def learnt(job: Job, faces: str) -> Learner:
 
 def probed(seen: dict[str, Features]) -> dict[str, Predictions]:
     """What a linear probe of the features of ``train``, chosen by ``val``, says of ``val`` and ``test``."""
-    mean, spread = seen["train"].z.mean(0), seen["train"].z.std(0) + 1e-6
-    z = {name: ((part.z - mean) / spread).astype(float) for name, part in seen.items()}
-    labels = {name: part.labels.astype(float) for name, part in seen.items()}
-    probe = logistic((z["train"], labels["train"]), (z["val"], labels["val"]), penalties=_PENALTIES, iterations=200)
-    odds = logit(np.clip(np.nanmean(labels["train"], axis=0), 1e-3, 1 - 1e-3))
-    made = {}
-    for name in ("val", "test"):
-        prob = expit(probe.predict(z[name]) + odds).astype("float32")
-        made[name] = Predictions(seen[name].frames, seen[name].aus, prob, seen[name].labels)
-    return made
+    said = _probe(seen["train"], seen["val"])
+    return {
+        name: Predictions(seen[name].frames, seen[name].aus, said(seen[name].z), seen[name].labels)
+        for name in ("val", "test")
+    }
+
+
+class Probed(Method):
+    """A frozen learner with its linear probe, as an AU detector that can be shown any face.
+
+    Parameters
+    ----------
+    learner : Learner
+    fold : SealedFold
+        Its training people fit the probe and its validation people choose the penalty, as for the run.
+    """
+
+    def __init__(self, learner: Learner, fold: SealedFold):
+        super().__init__()
+        self.learner, self.aus = learner, fold.train.aus
+        self.probe = _probe(embed(learner, fold.train), embed(learner, fold.val))
+
+    def loss(self, batch: Batch) -> Losses:
+        raise TypeError("a frozen learner with a probe is not trained any more")
+
+    def embed(self, batch: Batch) -> Tensor:
+        return self.learner.embed(batch)
+
+    def predict(self, batch: Batch) -> Tensor:
+        z = self.embed(batch).float()
+        return torch.from_numpy(self.probe(z.cpu().numpy())).to(z.device)
+
+
+def _probe(train: Features, val: Features) -> Callable[[np.ndarray], np.ndarray]:
+    """Features (N, D) to probabilities (N, A)."""
+    mean, spread = train.z.mean(0), train.z.std(0) + 1e-6
+    sides = [(((part.z - mean) / spread).astype(float), part.labels.astype(float)) for part in (train, val)]
+    probe = logistic(*sides, penalties=_PENALTIES, iterations=200)
+    odds = logit(np.clip(np.nanmean(sides[0][1], axis=0), 1e-3, 1 - 1e-3))
+
+    def said(z: np.ndarray) -> np.ndarray:
+        return expit(probe.predict(((z - mean) / spread).astype(float)) + odds).astype("float32")
+
+    return said
 
 
 def check(learner: type[Learner], faces: str) -> None:

@@ -28,6 +28,7 @@ from fau_utils.methods.domain_networks import TwoDomainDetector
 from fau_utils.methods.recipes import Recipe
 from fau_utils.models import store
 from fau_utils.models.clip_encoder import ClipEncoder
+from fau_utils.results.content import content_of
 from fau_utils.results.run import HISTORY, DamagedRun, Run, hashed, plain
 from fau_utils.training import Budget, Fitted, budget_for, domain_fold, fit
 from fau_utils.training.checkpoints import Checkpoints
@@ -282,13 +283,14 @@ def _fold(job: Job) -> tuple[SealedFold, dict[str, Any]]:
     found = by_name.prepared(job.data, protocol=job.protocol)
     fold = by_name.fold_of(found.protocol, job.fold)
     made = SealedFold.by_protocol(found.data, found.protocol, fold=fold, seed=job.seed)
-    return made, {**made.describe(), "name": fold.name or f"{found.protocol.dataset} {fold.hash}"}
+    name = fold.name or f"{found.protocol.dataset} {fold.hash}"
+    return made, {**made.describe(), "name": name, "content": content_of(job.data)}
 
 
 def _domains(job: Job) -> tuple[SealedFold, dict[str, Any]]:
     if not by_name.is_synth(job.data):
         made = domain_fold.prepared(job.data, fold=job.fold, protocol=job.protocol, seed=job.seed)
-        return made, made.describe()
+        return made, {**made.describe(), "content": content_of(job.data, domains=True)}
     if job.fold is not None:
         raise ValueError("synth has its own people for validation and test; leave --fold out")
     made = domain_fold.rendered(job.data)
@@ -300,9 +302,12 @@ def _source(job: Job) -> tuple[Source, dict[str, Any]]:
     if by_name.is_shards(job.data):
         from fau_utils.data.shards import Shards
 
-        return Shards(job.data, size=job.size), {"name": Path(job.data).name, "size": job.size}
+        shards = Shards(job.data, size=job.size)
+        return shards, {"name": Path(job.data).name, "size": job.size, "content": content_of(job.data)}
     data = by_name.unlabelled(job.data)
-    return data, {"name": job.data.partition(":")[0], "faces": len(data), "size": int(data.images.shape[-1])}
+    name = "synth" if by_name.is_synth(job.data) else Path(job.data).name
+    faces = {"faces": len(data), "size": int(data.images.shape[-1])}
+    return data, {"name": name, **faces, "content": content_of(job.data)}
 
 
 def _given(learner: type[Learner], job: Job, train: Source) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The whole benchmark: what runs and why, and that killing it changes nothing but the time it takes."""
 
+import io
 import os
 import random
 import shutil
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from rich.console import Console
 
 from fau_utils import cli
 from fau_utils.bench import command, progress
@@ -123,6 +125,22 @@ def test_parts_of_a_grid_can_be_run(bench):
     assert bench.told("begin")[2:] == ["a.default-1"]
     with pytest.raises(ValueError, match="no cell of grid grid fits ccc"):
         bench.run(only=("ccc",))
+
+
+def test_running_a_part_leaves_the_rest_of_the_grid_known(bench):
+    bench.write(methods=("a", "bb"), seeds=2)
+    bench.run(jobs=2)
+    code, said = bench.run(only=("a",))
+    assert code == 0
+    assert "0 cells run; 2 done, 0 failed, 0 left" in said
+    assert "2 more in the grid, not asked for" in said
+    assert progress.read(bench.store).counts["done"] == 4
+    console = Console(file=io.StringIO())
+    command.clean(bench.out, console, failed=True)
+    assert "0 of 4 cells removed" in console.file.getvalue()
+    bench.write(methods=("a", "bb", "ccc"), seeds=2)
+    assert bench.run(only=("a",))[0] == 0  # what was asked for is done
+    assert progress.read(bench.store).counts == {"done": 4, "running": 0, "failed": 0, "left": 2}
 
 
 def test_killed_at_random_it_ends_like_an_undisturbed_run(bench, tmp_path_factory):
