@@ -48,6 +48,33 @@ def test_the_most_important_cells_come_first_and_seeds_are_balanced(script):
     assert {cell["seed"] for cell in cells[:9]} == {0}
 
 
+def test_a_gain_is_taken_over_the_same_seed_skew_and_people(script):
+    rng = np.random.default_rng(0)
+    rows = []
+    for seed in range(3):
+        for skew, gain in ((0.0, 1.0), (1.2, 3.0), (2.5, 2.0)):
+            people = rng.normal(70 + 10 * seed + skew, 5, 50)  # by far the largest differences, and shared
+            for arm, more in (("no adversary", 0.0), ("lambda 0.5", gain), ("lambda 2", -gain)):
+                rows.append({"arm": arm, "seed": seed, "skew": skew, "auc": 70 + more, "auc_draws": people + more})
+    table = pd.DataFrame(rows[::-1]).assign(f1=0.0, no_gap=0.0, hidden_linear=0.0, hidden_mlp=0.0)
+    found = {verdict.claim: verdict for verdict in script.verdicts("grid", table)}
+    more = found["lambda 0.5 gains more AUC at skew 1.2 than without skew"]
+    assert (more.effect, more.low, more.high) == pytest.approx((2, 2, 2))
+    assert more.over == "3 seeds and the people"
+    assert more.unit == "AUC points"
+    assert found["lambda 2 gains more AUC at skew 2.5 than without skew"].effect == pytest.approx(-1)
+
+
+def test_label_efficiency_has_four_shares_for_both_beginnings_and_keeps_the_keys_it_had(script):
+    cells = script.study("pretraining").cells
+    first = [c for c in cells if c["seed"] == 0 and (c["pool"], c["strength"]) == ("position", 0.0)]
+    asked = {(c["init"], script.LABELS[c["labels"]]) for c in first}
+    assert asked == {(init, every) for init in ("mae", "random") for every in (1, 2, 8, 32)}
+    few = {"arm": "no adversary", "init": "mae", "pool": "position", "labels": "few labels", "strength": 0.0, "seed": 0}
+    assert few in cells
+    assert {**few, "labels": "all labels"} in cells
+
+
 def test_a_run_says_what_strangers_known_people_and_probes_say(script, blobs, monkeypatch):
     def load(config, split):
         known = split in ("train", "seen")
