@@ -2,7 +2,7 @@
 
 ``python -m fau_utils.bench.notebook WORK``. The notebook is given the cell's place in the grid, its settings, and
 ``out``, the work folder; its last cell writes ``result.json`` there. ``executed.ipynb`` is kept, so that every number
-has a notebook that a person can open.
+has a notebook that a person can open, without its pictures where faces were read that may be licensed.
 """
 
 import json
@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from fau_utils.bench.store import ROOT, read_json, write_json
+
+_ASK = "import sys\nsys.modules['fau_watch'].foreign"  # a cell of ours behind the last one
 
 
 def execute(work: Path) -> int:
@@ -30,6 +32,7 @@ def execute(work: Path) -> int:
 
 
 def _papermill(source: Path, work: Path, given: dict[str, Any]) -> None:
+    import nbformat
     import papermill
 
     from fau_utils import kernel
@@ -40,14 +43,17 @@ def _papermill(source: Path, work: Path, given: dict[str, Any]) -> None:
     parameters = {name: value for name, value in {**place, "out": str(work)}.items() if name in known}
     if missing := {"method", "data", "seed", "budget", "out"} - set(parameters):
         raise ValueError(f"{source.name}: expected the parameters {', '.join(sorted(missing))} in its parameters cell")
-    folder = work / "folder"  # notebooks rely on no folder
+    folder, inner = work / "folder", work / "kernel"  # notebooks rely on no folder
     folder.mkdir(exist_ok=True)
-    running = kernel.manager(work / "kernel")
-    (work / "kernel").mkdir(exist_ok=True)
+    running = kernel.manager(inner)
+    asked, raw = inner / "asked.ipynb", inner / "raw.ipynb"
+    book = nbformat.read(source, as_version=4)
+    book.cells.append(nbformat.v4.new_code_cell(_ASK, metadata={"tags": ["fau-ask"]}))
+    nbformat.write(book, asked)
     try:
         papermill.execute_notebook(
-            str(source),
-            str(work / "executed.ipynb"),
+            str(asked),
+            str(raw),
             parameters=parameters,
             progress_bar=False,
             log_output=True,
@@ -58,8 +64,27 @@ def _papermill(source: Path, work: Path, given: dict[str, Any]) -> None:
         )
     finally:
         kernel.kill(running)
-        for made in (folder, work / "kernel"):
+        if raw.is_file():
+            _keep(raw, work / "executed.ipynb", name=source.name)
+        for made in (folder, inner):
             shutil.rmtree(made, ignore_errors=True)
+
+
+def _keep(raw: Path, target: Path, *, name: str) -> None:
+    """Store the executed notebook, without its pictures unless the kernel says that all it read was rendered."""
+    import nbformat
+
+    from fau_utils.kernel import pixels
+
+    book = nbformat.read(raw, as_version=4)
+    asked = [cell for cell in book.cells if "fau-ask" in cell.metadata.get("tags", ())]
+    book.cells = [cell for cell in book.cells if cell not in asked]
+    told = [output.get("data", {}).get("text/plain") for cell in asked for output in cell.outputs]
+    if told != ["False"]:
+        left_out = pixels.without_pictures(book)
+        logging.getLogger(__name__).warning("%s read pictures that are not rendered: %d left out", name, left_out)
+    book.metadata.papermill |= {"input_path": f"notebooks/{name}", "output_path": target.name}
+    nbformat.write(book, target)
 
 
 def _failure(error: Exception) -> dict[str, Any]:

@@ -16,17 +16,17 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from fau_utils import kernel
-from fau_utils.book import pairing, pixels, records, staleness
+from fau_utils.book import pairing, records, staleness
 from fau_utils.book.chapters import first_line, line_of
 from fau_utils.book.errors import Interrupted
 from fau_utils.book.jobs import Job, Watcher
 from fau_utils.book.project import Project, digest, write
 from fau_utils.book.records import Failure, Record
+from fau_utils.kernel import pixels
 
 log = logging.getLogger(__name__)
 logging.getLogger("traitlets").setLevel(logging.ERROR)  # jupyter_client warns of sockets that close with the process
 _RECORD_MIME = "application/x-fau-record+json"
-_WATCH = Path(__file__).with_name("kernel_watch.py").read_text(encoding="utf-8")
 _RECORD_CELL = Path(__file__).with_name("kernel_record.py").read_text(encoding="utf-8") + "\n\nfau_publish()\n"
 
 
@@ -124,7 +124,6 @@ class _Run:
         node.nbformat, node.nbformat_minor = 4, 5
         source, target = self.work / "source.ipynb", self.work / "executed.ipynb"
         write(source, nbformat.writes(node))
-        write(self.work / "ipython" / "profile_default" / "startup" / "00-watch.py", _WATCH)
         running = kernel.manager(self.work, threads=self.crew.threads)
         self.crew.kernels[chapter.name] = running
         begin = time.monotonic()

@@ -207,7 +207,7 @@ def open_video(path: Path, *, threads: int):
     av = library()
     if not path.is_file():
         raise DatasetError(path, expected="a video file", found="no file of this name", hint="see whether it was moved")
-    sys.audit("fau.pictures", str(path))  # it opens files where Python does not hear of it, see book/kernel_watch.py
+    sys.audit("fau.pictures", str(path))  # it opens files where Python does not hear of it, see kernel/watch.py
     try:
         container = av.open(str(path))
     except (av.FFmpegError, OSError) as error:

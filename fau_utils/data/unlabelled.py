@@ -237,7 +237,7 @@ class Lmdb(Source):
                 self.path, expected="an LMDB: a folder with data.mdb in it, or the file", found="none of them",
                 hint="give the folder that FMAE's packing script wrote",
             )  # fmt: skip
-        sys.audit("fau.pictures", str(data))  # see book/kernel_watch.py
+        sys.audit("fau.pictures", str(data))  # see kernel/watch.py
         try:
             environment = lmdb.open(
                 str(self.path), subdir=self.path.is_dir(), readonly=True, lock=False, readahead=False, create=False

@@ -25,7 +25,7 @@ def frames(seconds: float) -> Iterator[tuple[int, float, np.ndarray]]:
         No camera, or it is in use.
     """
     kind, name = DEVICES[sys.platform]
-    sys.audit("fau.pictures", name)  # a face that was not rendered: see fau_utils.book.kernel_watch
+    sys.audit("fau.pictures", name)  # a face that was not rendered: see fau_utils.kernel.watch
     begin = time.monotonic()
     with library().open(name, format=kind) as container:
         for number, frame in enumerate(container.decode(video=0)):

@@ -7,6 +7,7 @@ import pytest
 
 from fau_utils.bench import notebook
 from fau_utils.bench.store import read_json, write_json
+from fau_utils.kernel import pixels
 
 PARAMETERS = 'method: str = "x"\ndata: str = "y"\nseed: int = 0\nbudget: str = "laptop"\nout: str = ""\n'
 
@@ -60,3 +61,32 @@ def test_a_notebook_that_cannot_be_told_is_refused_before_it_runs(cell):
     assert read_json(work / "failure.json")["error"].endswith(
         "expected the parameters data, out, seed in its parameters cell"
     )
+
+
+SHOW = """
+import matplotlib.pyplot as plt
+import numpy as np
+from PIL import Image
+plt.imshow(np.asarray(Image.open({path!r})))
+plt.show()
+"""
+KEEP = "import pathlib\n_ = (pathlib.Path(out) / 'result.json').write_text('{}')"
+
+
+@pytest.mark.parametrize("rendered", [False, True])
+def test_a_cell_that_read_faces_of_people_keeps_no_picture_of_them(cell, tmp_path, rendered):
+    from PIL import Image
+
+    from fau_utils.data.rendered import mark
+
+    (tmp_path / "faces").mkdir()
+    Image.new("RGB", (9, 9), (250, 3, 77)).save(tmp_path / "faces" / "a.png")
+    if rendered:
+        mark(tmp_path / "faces")
+    code, work = cell(SHOW.format(path=str(tmp_path / "faces" / "a.png")), KEEP)
+    assert code == 0
+    executed = (work / "executed.ipynb").read_text()
+    assert (pixels.PLACEHOLDER in executed) != rendered
+    assert "fau_watch" not in executed
+    assert "image/png" in executed
+    assert {path.name for path in work.iterdir()} == {"parameters.json", "result.json", "executed.ipynb"}

@@ -12,8 +12,8 @@ import tree
 from PIL import Image
 
 from fau_utils import cli
-from fau_utils.book import pixels
 from fau_utils.data.rendered import MARK, is_rendered, mark
+from fau_utils.kernel import pixels
 
 HEAD = (
     tree.HEADER.format(part="First steps", summary="Pictures.")
@@ -122,6 +122,8 @@ def _shown(project, part="executed"):
     [
         ("planted.png", "np.asarray(Image.open(path))"),
         ("planted.npy", "np.array(np.load(path, mmap_mode='r'))"),
+        ("planted.png", "__import__('cv2').imread(str(path))"),
+        ("planted.png", "__import__('torchvision').io.read_image(str(path)).numpy().transpose(1, 2, 0)"),
     ],
 )
 def test_planted_pictures_give_way_and_charts_and_tables_stay(project, tmp_path, name, read):

@@ -1,4 +1,8 @@
-"""A fresh kernel of this very Python for one notebook, in a folder and an environment of its own."""
+"""A fresh kernel of this very Python for one notebook, in a folder and an environment of its own.
+
+The kernel notices pictures that were not rendered (:mod:`fau_utils.kernel.watch`); a notebook that has read one loses
+its pictures before it is stored (:mod:`fau_utils.kernel.pixels`).
+"""
 
 import contextlib
 import os
@@ -8,6 +12,8 @@ from pathlib import Path
 
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
+
+_WATCH = Path(__file__).with_name("watch.py").read_text(encoding="utf-8")
 
 
 class ThisPython(KernelSpecManager):
@@ -30,7 +36,7 @@ def manager(work: Path, *, threads: int | None = None) -> AsyncKernelManager:
     Parameters
     ----------
     work : Path
-        Empty folder for what IPython writes.
+        Folder for what IPython writes; it begins with the watch.
     threads : int, optional
         Threads of numerical libraries, where several notebooks share the machine.
     """
@@ -44,6 +50,9 @@ def manager(work: Path, *, threads: int | None = None) -> AsyncKernelManager:
     }
     if threads is not None:
         environment |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+    startup = work / "ipython" / "profile_default" / "startup"
+    startup.mkdir(parents=True, exist_ok=True)
+    (startup / "00-watch.py").write_text(_WATCH, encoding="utf-8")
     specs = ThisPython()
     specs.environment = environment
     kernel = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=specs)

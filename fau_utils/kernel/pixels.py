@@ -2,7 +2,7 @@
 
 A chapter can be run on a reader's own copy of BP4D. Its numbers and charts may be shown; its pictures may not: they
 show people who agreed to research and not to a web page. When a chapter has read pictures that were not rendered
-(:mod:`fau_utils.book.kernel_watch`), every picture among its outputs gives way to a placeholder before anything is
+(:mod:`fau_utils.kernel.watch`), every picture among its outputs gives way to a placeholder before anything is
 stored. Only figures of matplotlib that hold no picture stay; in doubt it goes.
 """
 
