@@ -160,7 +160,7 @@ _STUDENTS: dict[str, dict[str, Any]] = {
     "nodes only": {"distil": "nodes"},
     "edges only": {"distil": "edges"},
     "logits": {"distil": "logits"},
-    "random encoder": {"init": None, "stem": "patch"},
+    "random encoder": {"init": None},
     "teacher sees occluded": {"teacher_sees": "occluded"},
     "painted": {"present": "paint"},
     "frozen encoder": {"encoder_rate": 0.0},
@@ -183,6 +183,8 @@ def build_arm(
     occlusion: Occlude,
     size: int = 64,
     model: str | None = None,
+    stem: str = "patch",
+    encoder_rate: float | None = None,
     seed: int = 0,
 ) -> Method:
     """An arm of the comparison, untrained.
@@ -199,6 +201,10 @@ def build_arm(
         Pretrained; None where there is none yet.
     occlusion : Occlude
         The same for all.
+    stem : str
+        Of the student whose encoder is not pretrained; that of all others is the autoencoder's.
+    encoder_rate : float, optional
+        Of students with a pretrained encoder, as :class:`GraphDetector`.
 
     Raises
     ------
@@ -214,5 +220,8 @@ def build_arm(
         return OcclusionAugmented(CnnDetector(aus, **common), occlusion=occlusion)
     if name not in _STUDENTS:
         raise ValueError(f"expected one of {', '.join(TRAINED)}, found {name!r}")
-    options = {"init": mae, "model": model, "occlusion": occlusion, "teacher": teacher, **common, **_STUDENTS[name]}
+    options = {"init": mae, "model": model, "occlusion": occlusion, "teacher": teacher, **common}
+    options |= {"encoder_rate": encoder_rate, **_STUDENTS[name]}
+    if options["init"] is None:
+        options |= {"stem": stem, "encoder_rate": None}
     return OcclusionMae(aus, **options)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from fau_utils import metrics
-from fau_utils.data.images import batches
+from fau_utils.data.images import ImageSet, batches
 from fau_utils.methods import Learner, Method
 from fau_utils.metrics.calibration import ece_per_au
 from fau_utils.results import frozen
@@ -40,6 +40,15 @@ class Entrant:
     learner: Learner = field(repr=False)
     fold: SealedFold = field(repr=False)
     cpu_seconds: float
+
+    @property
+    def detector(self) -> Method:
+        """Says AUs of any face: the learner itself, or a frozen one with the probe of its run, fitted once more."""
+        return self.learner if isinstance(self.learner, Method) else frozen.Probed(self.learner, self.fold).eval()
+
+    def tested(self) -> ImageSet:
+        """The test faces, for what is measured on them when they are altered; nothing is chosen any more."""
+        return self.fold.test.open(f"{self.run.id}, altered")
 
 
 def enter(job: Job, *, pretrain: str = "") -> Entrant:

@@ -27,10 +27,21 @@ SCORES: dict[str, str] = {
     "auc": "AUC",
     "ece": "calibration error",
     "identity": "identity read",
+    "hidden": "AUC, hidden",
+    "fall": "fall, lab to wild",
 }
-"""Scores in percent and what they are called; lower is better in the last two."""
+"""Scores and what they are called; lower is better in calibration error, identity and fall."""
+
+UNITS: dict[str, str] = {"fall": "points"}
+"""Of a score that is no percentage by itself."""
 
 COSTS: dict[str, str] = {"cpu_seconds": "CPU minutes", "parameters": "parameters", "images_per_second": "images/s"}
+
+CAPTION = (
+    "Means over seeds. Brackets hold 95 % intervals over seeds and test people, ± is the standard deviation over "
+    "seeds. Empty: not measured."
+)
+"""What a table of :func:`shown` says below itself."""
 
 Span = tuple[float, float, float]
 """Mean, low, high."""
@@ -78,7 +89,8 @@ def board(table: pd.DataFrame, *, scores: Iterable[str] = tuple(SCORES)) -> pd.D
     Returns
     -------
     DataFrame
-        :data:`GROUP`, ``seeds, folds, people``, ``<score>, <score>_low, <score>_high``, and means of :data:`COSTS`.
+        :data:`GROUP`, ``seeds, folds, people``, ``<score>, <score>_low, <score>_high``, and means of :data:`COSTS`
+        with ``<cost>_sd``, their standard deviation over seeds.
     """
     rows = []
     for key, group in table.groupby(GROUP, sort=False, dropna=False):
@@ -89,22 +101,21 @@ def board(table: pd.DataFrame, *, scores: Iterable[str] = tuple(SCORES)) -> pd.D
         for name in scores:
             if name in group and not group[name].isna().any():
                 row |= dict(zip((name, f"{name}_low", f"{name}_high"), estimate(*_by_seed(group, name)), strict=True))
-        row |= {name: float(group[name].mean()) for name in COSTS if name in group}
+        for name in COSTS:
+            if name in group:
+                by_seed = group.groupby("seed")[name].mean()
+                row |= {name: float(by_seed.mean()), f"{name}_sd": float(by_seed.std())}
         rows.append(row)
     return pd.DataFrame(rows)
 
 
-def shown(
-    found: pd.DataFrame, *, more: Mapping[str, Mapping[str, Span]] | None = None
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+def shown(found: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """A board for people, and numbers to sort it by.
 
     Parameters
     ----------
     found : DataFrame
         Of :func:`board`.
-    more : dict, optional
-        Further scores by title, each by method, as of :func:`from_study`; a method that has none is left empty.
 
     Returns
     -------
@@ -114,22 +125,17 @@ def shown(
     """
     text = pd.DataFrame({name: found[name] for name in GROUP if name == "method" or found[name].nunique() > 1})
     keys = pd.DataFrame(index=found.index)
-    columns: dict[str, list[Span]] = {}
     for name, title in SCORES.items():
         if name in found:
-            columns[title] = found[[name, f"{name}_low", f"{name}_high"]].values.tolist()
-    for title, by_method in (more or {}).items():
-        columns[title] = [by_method.get(method, (np.nan,) * 3) for method in found["method"]]
-    for title, spans in columns.items():
-        text[f"{title}, %"] = [words(span) for span in spans]
-        keys[f"{title}, %"] = [span[0] for span in spans]
+            heading = f"{title}, {UNITS.get(name, '%')}"
+            text[heading] = [words(span) for span in found[[name, f"{name}_low", f"{name}_high"]].values.tolist()]
+            keys[heading] = found[name]
     for name, title in COSTS.items():
         if name in found:
-            values = found[name] / 60 if name == "cpu_seconds" else found[name]
-            text[title] = [
-                "" if pd.isna(value) else f"{value:,.1f}" if value < 10 else f"{value:,.0f}" for value in values
-            ]
-            keys[title] = values
+            minutes = 60 if name == "cpu_seconds" else 1
+            spread = found.get(f"{name}_sd", pd.Series(np.nan, found.index))
+            text[title] = [_cost(*pair) for pair in zip(found[name] / minutes, spread / minutes, strict=True)]
+            keys[title] = found[name] / minutes
     text["seeds"] = (
         found["seeds"].astype(str)
         if "planned" not in found
@@ -145,6 +151,14 @@ def words(span: Span, *, digits: int = 1) -> str:
     if pd.isna(mean):
         return ""
     return f"{mean:.{digits}f}" + ("" if pd.isna(low) else f" [{low:.{digits}f}, {high:.{digits}f}]")
+
+
+def _cost(mean: float, sd: float) -> str:
+    """``12 ± 3``; without a spread where nothing varies or one seed tells none."""
+    if pd.isna(mean):
+        return ""
+    digits = 1 if mean < 10 else 0
+    return f"{mean:,.{digits}f}" + (f" ± {sd:,.{digits}f}" if sd > 0 else "")
 
 
 def pairs(table: pd.DataFrame, *, score: str = "f1_tuned") -> list[Pair]:
@@ -236,35 +250,6 @@ def power(
         rows[count] = {number: detectable(e, freedom) for number, e in zip(people, errors, strict=True)}
     found = pd.DataFrame(rows).T
     found.index.name, found.columns.name = "seeds", "people"
-    return found
-
-
-def from_study(
-    study: pd.DataFrame, *, arms: Mapping[str, str], where: Mapping[str, Any], score: str = "auc"
-) -> dict[str, Span]:
-    """A mean of a study's rows for each method that is an arm of it: mean, low, high over its seeds and people.
-
-    Parameters
-    ----------
-    arms : mapping
-        Arm of the study to the method's name here.
-    where : mapping
-        Column values of the rows to average over in each seed, such as all ratios that were hidden.
-    """
-    found = {}
-    rows = study
-    for name, value in where.items():
-        rows = rows[rows[name].isin(value if isinstance(value, (list, tuple)) else [value])]
-    for arm, method in arms.items():
-        own = rows[rows["arm"] == arm].dropna(subset=score)
-        if not len(own):
-            continue
-        values = own.groupby("seed")[score].mean()
-        drawn = f"{score}_draws"
-        draws = None
-        if drawn in own and not own[drawn].isna().any():
-            draws = [np.mean(np.stack(list(group)), axis=0) for _, group in own.groupby("seed")[drawn]]
-        found[method] = estimate(values.tolist(), draws)
     return found
 
 

@@ -54,7 +54,12 @@ class Reference:
         """A sentence for a caption."""
         made, device = self.record["made"][:10], self.record["device"]
         said = f"Made on {made} with `{self.record['command']}` on {device}."
-        return said + (" **The code has changed since.**" if self.stale else "")
+        if self.stale:
+            return said + " **The code has changed since.**"
+        if again := self.record.get("repeated"):
+            runs = f"{again['runs']} of {again['of']} runs"
+            said += f" The code has changed since; {runs} made again on {again['made'][:10]} gave the same numbers."
+        return said
 
 
 def write(
@@ -99,12 +104,40 @@ def write(
         "device": device,
         "versions": provenance.versions(),
         "git_revision": provenance.git_revision(),
-        "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "made": _now(),
         **(extra or {}),
     }
+    return _replace(name, table, record, Path(folder))
+
+
+def confirm(found: Reference, *, runs: int, of: int, folder: str | os.PathLike = FOLDER) -> Path:
+    """Keep a table as it is and say that the present code makes it, too, as far as that was tried.
+
+    Parameters
+    ----------
+    found : Reference
+    runs, of : int
+        How many of its runs were repeated and gave the same numbers, and how many it has.
+    folder : path-like
+    """
+    again = {
+        "runs": runs,
+        "of": of,
+        "first_hash": found.record.get("repeated", found.record).get("first_hash", found.record["code_hash"]),
+        "git_revision": provenance.git_revision(),
+        "made": _now(),
+    }
+    record = found.record | {"code_hash": provenance.code_hash(found.record["code"]), "repeated": again}
+    return _replace(found.name, found.table, record, Path(folder))
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def _replace(name: str, table: pd.DataFrame, record: Mapping[str, Any], folder: Path) -> Path:
     contents = pa.Table.from_pandas(table, preserve_index=False)
     contents = contents.replace_schema_metadata({**(contents.schema.metadata or {}), KEY: json.dumps(record)})
-    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{name}.")
     os.close(handle)

@@ -134,8 +134,57 @@ class Study:
             raise RuntimeError(f"{self.name}: {failed} of {len(waiting)} cells failed, see above; all others are kept")
         return pd.DataFrame(rows)
 
+    def repeat(self, runs: int = 1, *, device: str = "cpu", folder: Path = reference.FOLDER) -> int:
+        """Run some cells of a stale table again; when all give the same numbers, the table is the present code's.
+
+        A change of code that should change no number makes every table stale that it touches. This is what it takes to
+        keep them: as many runs as one can afford, in turn from different arms, compared to the last bit. How many they
+        were is kept with the table and said in its caption.
+
+        Parameters
+        ----------
+        runs : int
+            How many cells, at most.
+        device : str
+        folder : Path
+            Where the reference table is kept.
+
+        Returns
+        -------
+        int
+            How many cells were run: none when the table is not stale.
+
+        Raises
+        ------
+        ValueError
+            Another version of the script made the table, or another device or number of threads, which may differ in
+            the last bits; or a cell gives other numbers: which ones is said, and the table stays as it is.
+        """
+        found = reference.read(self.name, folder=folder)
+        if not found.stale:
+            return 0
+        here = {"version": self.version, "threads": torch.get_num_threads(), "device": provenance.device_name(device)}
+        if wrong := [
+            f"{name} {found.record.get(name)}, now {now}" for name, now in here.items() if found.record.get(name) != now
+        ]:
+            raise ValueError(f"{self.name} was made with {'; '.join(wrong)}: it cannot be repeated here")
+        kept = dict(tuple(found.table.groupby("cell", sort=False)))
+        turns: dict[str, int] = {}
+        order = []
+        for cell in (c for c in self.cells if _key(c) in kept):
+            turns[cell["arm"]] = turns.get(cell["arm"], 0) + 1
+            order.append((turns[cell["arm"]], len(order), cell))
+        chosen = [cell for *_, cell in sorted(order, key=lambda entry: entry[:2])][:runs]
+        for cell in progress(chosen, what=f"{self.name} again", unit="cell"):
+            again = self.run(dict(cell), device)
+            again = [again] if isinstance(again, Mapping) else list(again)
+            if differs := _differences(kept[_key(cell)].to_dict("records"), again):
+                raise ValueError(f"{self.name}, {_key(cell)}: other numbers than before in {differs}")
+        reference.confirm(found, runs=len(chosen), of=len(kept), folder=folder)
+        return len(chosen)
+
     def main(self, arguments: Sequence[str] | None = None) -> None:
-        """The study as a command: ``--device --minutes --seeds --only --name --out``."""
+        """The study as a command: ``--device --minutes --seeds --only --name --out --repeat``."""
         given = list(sys.argv[1:] if arguments is None else arguments)
         parser = argparse.ArgumentParser(prog=self.name)
         logging.basicConfig(level=logging.WARNING, format="%(message)s")
@@ -145,12 +194,17 @@ class Study:
         parser.add_argument("--only", nargs="+", help="arms", choices=sorted({c["arm"] for c in self.cells}))
         parser.add_argument("--name", default=self.name, help="of the table")
         parser.add_argument("--out", type=Path, default=reference.FOLDER)
+        parser.add_argument("--repeat", type=int, metavar="N", help="run N cells of a stale table again and compare")
         options, _ = parser.parse_known_args(given)  # a script may have options of its own
         seeds = sorted({cell["seed"] for cell in self.cells})[: options.seeds]
         cells = [c for c in self.cells if c["seed"] in seeds and (not options.only or c["arm"] in options.only)]
-        script = Path(sys.argv[0])
-        command = " ".join(["python", f"{script.parent.name}/{script.name}", *given])
+        script, root = Path(sys.argv[0]).resolve(), reference.FOLDER.parents[1]
+        script = script.relative_to(root) if script.is_relative_to(root) else Path(script.name)
+        command = " ".join(["python", script.as_posix(), *given])
         chosen = Study(options.name, cells, self.run, self.code, self.version, self.command or command)
+        if options.repeat:
+            chosen.repeat(options.repeat, device=options.device, folder=options.out)
+            return
         chosen.conduct(device=options.device, minutes=options.minutes, folder=options.out)
 
     def _kept(self, folder: Path) -> list[Row]:
@@ -319,6 +373,29 @@ def curve(table: pd.DataFrame, *, by: str | Iterable[str], score: str = "auc") -
         values = dict(zip(names, key, strict=True))
         rows.append({**values, "mean": mean, "low": low, "high": high, "seeds": group["seed"].nunique()})
     return pd.DataFrame(rows, columns=[*names, "mean", "low", "high", "seeds"])
+
+
+def _differences(before: list[Row], now: list[Row]) -> list[str]:
+    """Columns in which rows are not equal to the last bit; times are left out, and columns only one side has."""
+    if len(before) != len(now):
+        return [f"{len(now)} rows instead of {len(before)}"]
+    timed = ("seconds", "ms")
+    names = {name for old, new in zip(before, now, strict=True) for name in old if name in new}
+    pairs = {name: [(old.get(name), new.get(name)) for old, new in zip(before, now, strict=True)] for name in names}
+    return sorted(
+        name
+        for name, values in pairs.items()
+        if not name.endswith(timed) and not all(_same(old, new) for old, new in values)
+    )
+
+
+def _same(old: Any, new: Any) -> bool:
+    blank = [value is None or (isinstance(value, float) and np.isnan(value)) for value in (old, new)]
+    if any(blank):  # a table has nan where a row has None
+        return all(blank)
+    if isinstance(old, str):
+        return old == new
+    return np.array_equal(np.asarray(old, float), np.asarray(new, float), equal_nan=True)
 
 
 def _key(cell: Cell) -> str:

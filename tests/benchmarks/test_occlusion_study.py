@@ -40,10 +40,11 @@ def few(script, monkeypatch):
 
 
 @pytest.mark.usefixtures("few")
-def test_rows_of_all_conditions_decide_the_claims(script, size):
-    rows = []
+@pytest.mark.parametrize("part", ["arms", "patch"])
+def test_rows_of_all_conditions_decide_the_claims(script, size, part):
+    rows, setup = [], script.SETUPS[part]
     for arm in ("method", "augmented"):
-        rows += [{"arm": arm, "seed": 0, **row} for row in script.run({"arm": arm, "seed": 0}, "cpu", size=size)]
+        rows += [{"arm": arm, "seed": 0, **row} for row in script.run({"arm": arm, "seed": 0}, "cpu", size=size, setup=setup)]
     table = pd.DataFrame(rows)
     assert set(table.groupby("arm").size()) == {2 * 2 + 1}
     assert table["auc_draws"].map(len).eq(200).all()
@@ -58,7 +59,8 @@ def test_rows_of_all_conditions_decide_the_claims(script, size):
 
 @pytest.mark.usefixtures("few")
 def test_draws_of_the_masks_are_averaged(script, size):
-    rows = script.run({"arm": "teacher", "seed": 0}, "cpu", size=replace(size, draws=2))
+    setup = script.SETUPS["arms"]
+    rows = script.run({"arm": "teacher", "seed": 0}, "cpu", size=replace(size, draws=2), setup=setup)
     assert len(rows) == 5
     assert {row["draws"] for row in rows} == {2}
     assert len(rows[0]["au_auc"]) == 12

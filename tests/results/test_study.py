@@ -166,3 +166,59 @@ def test_a_curve_has_a_row_for_each_group():
     assert (found["seeds"] == 3).all()
     assert (found["low"] < found["mean"]).all()
     assert (found["mean"] < found["high"]).all()
+
+
+# a table of code that changed since
+
+
+def _made_before(tmp_path, monkeypatch, **changes):
+    """A study whose table was made, and then the code changed."""
+    study = _study(_counted([]), **changes)
+    study.conduct(folder=tmp_path, show=False)
+    monkeypatch.setattr("fau_utils.provenance.code_hash", lambda code: "changed")
+    assert reference.read("tried", folder=tmp_path).stale
+
+
+def test_runs_that_give_the_same_numbers_again_keep_a_table_and_its_caption_says_how_many(tmp_path, monkeypatch):
+    _made_before(tmp_path, monkeypatch)
+    calls = []
+    assert _study(_counted(calls)).repeat(2, folder=tmp_path) == 2
+    assert [arm for arm, _ in calls] == ["a", "b"]  # in turn from the arms
+    found = reference.read("tried", folder=tmp_path)
+    assert not found.stale
+    assert "2 of 4 runs made again" in found.origin
+    assert found.record["repeated"]["first_hash"] != "changed"
+    assert _study(_counted(calls)).repeat(2, folder=tmp_path) == 0  # it is not stale now
+
+
+def test_other_numbers_keep_a_table_stale_and_are_named(tmp_path, monkeypatch):
+    _made_before(tmp_path, monkeypatch)
+    other = _study(lambda cell, device: {"auc": np.nextafter(50.0 + cell["seed"], 99), "seconds": 1.0})
+    with pytest.raises(ValueError, match=r"tried, arm=a, seed=0: other numbers than before in \['auc'\]"):
+        other.repeat(folder=tmp_path)
+    assert reference.read("tried", folder=tmp_path).stale
+
+
+def test_times_and_what_no_row_has_may_differ(tmp_path, monkeypatch):
+    same = {"auc": 1.0, "draws": [1.0, 2.0]}
+    rows = iter([{**same, "seconds": 3.0, "none": float("nan")}, {**same, "seconds": 4.0, "none": None}])
+    study = _study(lambda cell, device: next(rows), cells=CELLS[:1])
+    study.conduct(folder=tmp_path, show=False)
+    monkeypatch.setattr("fau_utils.provenance.code_hash", lambda code: "changed")
+    assert study.repeat(folder=tmp_path) == 1
+
+
+def test_another_version_or_number_of_threads_cannot_repeat_a_table(tmp_path, monkeypatch):
+    _made_before(tmp_path, monkeypatch)
+    with pytest.raises(ValueError, match="version 1, now 2"):
+        _study(_counted([]), version=2).repeat(folder=tmp_path)
+    monkeypatch.setattr("torch.get_num_threads", lambda: 77)
+    with pytest.raises(ValueError, match="now 77"):
+        _study(_counted([])).repeat(folder=tmp_path)
+
+
+def test_repeating_is_an_option_of_the_command(tmp_path, monkeypatch):
+    _made_before(tmp_path, monkeypatch)
+    calls = []
+    _study(_counted(calls)).main(["--device", "cpu", "--out", str(tmp_path), "--repeat", "3"])
+    assert len(calls) == 3
