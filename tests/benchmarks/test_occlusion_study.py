@@ -44,7 +44,9 @@ def few(script, monkeypatch):
 def test_rows_of_all_conditions_decide_the_claims(script, size, part):
     rows, setup = [], script.SETUPS[part]
     for arm in ("method", "augmented"):
-        rows += [{"arm": arm, "seed": 0, **row} for row in script.run({"arm": arm, "seed": 0}, "cpu", size=size, setup=setup)]
+        rows += [
+            {"arm": arm, "seed": 0, **row} for row in script.run({"arm": arm, "seed": 0}, "cpu", size=size, setup=setup)
+        ]
     table = pd.DataFrame(rows)
     assert set(table.groupby("arm").size()) == {2 * 2 + 1}
     assert table["auc_draws"].map(len).eq(200).all()
