@@ -995,8 +995,9 @@ plt.show()
 # or missing, as in real video. The paper's pretraining corpus, third dataset and protocol are not known to us. With videos and a licence, the same commands go further:
 #
 # ```bash
-# # videos in the layout of VoxCeleb2, cut into frames once; then clips of them, for a GPU
-# fau prepare voxceleb2 VIDEOS prepared/voxceleb2 --crop none
+# # videos in the layout of VoxCeleb2, cut once into frames at the rate of the clips above
+# # (without --set one frame per second is taken); then clips of them, for a GPU
+# fau prepare voxceleb2 VIDEOS prepared/voxceleb2 --crop none --set per_second=12.5
 # fau train clp --data prepared/voxceleb2 --budget paper --out runs
 # # the full grid of the study above
 # python benchmarks/experiments/clp.py --budget gpu --part all

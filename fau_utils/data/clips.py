@@ -185,7 +185,8 @@ def from_videos(
 ) -> ImageSet:
     """The frames of a folder of videos in the layout of VoxCeleb2, cut once and kept as one uint8 array.
 
-    As ``fau prepare voxceleb2 ROOT OUT --crop none``; the same call goes on where it stopped, or opens what is there.
+    As ``fau prepare voxceleb2 ROOT OUT --crop none --size 64 --set per_second=12.5``; without that setting the reader
+    takes one frame per second, too few for clips. The same call goes on where it stopped, or opens what is there.
     VoxCeleb's videos are cropped to the face already. Of a video that ends before its header says so the frames before
     that place are kept; one that cannot be decoded is left out; both are listed in the folder's report and logged.
 

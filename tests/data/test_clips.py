@@ -1,19 +1,26 @@
 """Clips from faces in memory, rendered ones, and videos."""
 
 import logging
+import re
+import shlex
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
+from fau_utils import cli
 from fau_utils.data import synth
 from fau_utils.data.clips import ClipSet, from_videos
 from fau_utils.data.images import ImageSet
+from fau_utils.data.layouts import unlabelled
+from fau_utils.data.loaders import open_prepared
 from fau_utils.data.source import Source
 from fau_utils.faces.population import Split, SynthFaces
 from fau_utils.frames import Frames
+from fau_utils.models import store
 
 
 def faces(*clips, person=None):
@@ -167,3 +174,26 @@ def test_videos_that_end_early_are_kept_up_to_there_and_undecodable_ones_left_ou
     assert batch.frame.view(-1, 4).diff(dim=1).eq(2).all()
     again = from_videos(videos, tmp_path / "out", size=16, per_second=12.5)  # opens what is there
     assert len(again) == len(data)
+
+
+CHAPTER = Path(__file__).parents[2] / "notebooks" / "30_clp.py"
+
+
+def test_the_commands_of_the_chapter_lead_from_videos_to_a_learner_of_clips(tmp_path, monkeypatch, capsys, caplog):
+    pytest.importorskip("av")
+    monkeypatch.setenv("FAU_PROGRESS", "0")
+    monkeypatch.chdir(tmp_path)
+    noise = np.random.default_rng(0).integers(0, 255, (32, 32, 3), "uint8")
+    names = [f"id{person:05d}/abc/{clip:05d}" for person in (12, 17, 19) for clip in (1, 2)]
+    clips = {name: [np.roll(noise, k + j, 0) for k in range(20)] for j, name in enumerate(names)}
+    unlabelled.voxceleb2("VIDEOS", clips)
+    prepare, train = re.findall(r"^# fau ((?:prepare voxceleb2|train clp).*)$", CHAPTER.read_text("utf-8"), re.M)
+    assert cli.main([*shlex.split(prepare), "--size", "32", "--workers", "1"]) == 0
+    frames = open_prepared(Path("prepared/voxceleb2"), aus=()).frames.table
+    assert frames.groupby(["subject", "clip"])["frame"].count().tolist() == [10] * 6  # 20 frames at 25 per second
+    capsys.readouterr()
+    small = ["length=7", "batch_size=28", "memory=32", "views=84"]
+    words = [*shlex.split(train.replace("--budget paper", "--budget smoke")), "--device", "cpu"]
+    assert cli.main([*words, *(word for one in small for word in ("--set", one))]) == 0
+    assert store.read(capsys.readouterr().out.strip())[0]["kind"] == "ClipEncoder"
+    assert "shorter than" not in caplog.text  # every video gave clips of seven
