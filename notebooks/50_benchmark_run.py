@@ -64,9 +64,11 @@ from myst_nb import glue
 from fau_utils import metrics, plots
 from fau_utils.aus import column
 from fau_utils.bench import fingerprint, grid, progress, store
+from fau_utils.data import by_name
 from fau_utils.metrics.thresholds import tuned
 from fau_utils.probes import Effort
 from fau_utils.results import entrant, job, study
+from fau_utils.stress import robustness
 from fau_utils.stress.identity import identity_leak
 
 plots.use()
@@ -194,6 +196,32 @@ pd.Series(numbers, name=method).to_frame().style.format("{:,.1f}")
 # %% [markdown]
 # The probe names the right person in {glue}`bench-leak` % of new faces, where {glue}`bench-chance` % is chance.
 #
+# ## Under stress
+#
+# Two more numbers, on ten faces of each test person so that they cost seconds. *Hidden*: the area under the curve of AUC over the share of patches painted
+# over, up to three quarters, patch by patch or as a block, divided by the range: a mean AUC. *Fall*: points of AUC lost from a rendered laboratory to the rendered wild, same people,
+# same movements. Prepared datasets have no second look, and their column stays empty. {doc}`52_stress_tests` has the whole curves.
+
+# %%
+detector = (
+    entry.detector
+)  # of a frozen learner, with the probe that its run was read by
+faces = robustness.few(entry.tested())
+stressed = robustness.hidden(detector, faces, resamples=study.RESAMPLES)
+if by_name.is_synth(data):
+    stressed |= robustness.fall(
+        detector,
+        people=people,
+        frames=min(robustness.FRAMES, len(faces) // people),
+        res=faces.images.shape[-1],
+        resamples=study.RESAMPLES,
+    )
+numbers = {
+    name: value for name, value in stressed.items() if name in ("hidden", "fall")
+}
+pd.Series(numbers, name=method).to_frame().style.format("{:.1f}")
+
+# %% [markdown]
 # ## What is kept
 #
 # Predictions are in the run's folder, so any score can be computed again without training. Beside them goes a summary: means, and the
@@ -209,6 +237,7 @@ summary = {
     "f1_tuned_draws": at_best["f1_draws"],
     **calibration,
     **spent,
+    **stressed,
     "identity": leak.leak,
     "identity_draws": leak.draws,
     "identity_chance": leak.chance,

@@ -12,9 +12,11 @@ from fau_utils.bench.plan import DONE, FAILED
 from fau_utils.bench.progress import Progress
 from fau_utils.bench.store import Store
 from fau_utils.results import leaderboard
-from fau_utils.results.leaderboard import COSTS, GROUP, SCORES
+from fau_utils.results.leaderboard import COSTS, GROUP
 
-CODE = ("fau_utils.data.by_name", "fau_utils.training.fold", "fau_utils.results.run")
+CODE = (
+    "fau_utils.data.by_name", "fau_utils.training.fold", "fau_utils.results.run", "fau_utils.stress.robustness",
+)  # fmt: skip
 """Beside the methods' own files, what decides a reference table."""
 
 
@@ -133,35 +135,23 @@ def cells(now: Progress) -> pd.DataFrame:
 
 
 def summary(now: Progress) -> pd.DataFrame:
-    """A row per method, variant, dataset, protocol and budget: means over folds and seeds with 95 % intervals.
+    """A row per method, variant, dataset, protocol and budget: :func:`leaderboard.board` of what is finished.
 
-    A seed counts when all its folds are finished. Intervals are over seeds and people, see
-    :mod:`fau_utils.results.study`; folds have other people each, so their draws are averaged.
+    A seed counts when all its folds are finished; a method without such a seed has a row without scores.
     """
-    from fau_utils.results.study import estimate
-
     wanted: dict[tuple, dict[int, list]] = {}
     for entry in now.entries:
         key = tuple(entry.place[name] for name in GROUP)
         wanted.setdefault(key, {}).setdefault(entry.place["seed"], []).append(entry)
     rows = []
     for key, by_seed in wanted.items():
-        whole = [[e.about["result"] for e in s] for s in by_seed.values() if all(e.state == DONE for e in s)]
-        row: dict[str, Any] = {**dict(zip(GROUP, key, strict=True)), "seeds": len(whole), "planned": len(by_seed)}
-        row["folds"] = max(len(entries) for entries in by_seed.values())
-        for name in SCORES:
-            if not whole or any(name not in result for folds in whole for result in folds):
-                continue
-            values = [float(np.mean([result[name] for result in folds])) for folds in whole]
-            drawn = f"{name}_draws"
-            draws = None
-            if all(drawn in result for folds in whole for result in folds):
-                draws = [np.mean([result[drawn] for result in folds], axis=0) for folds in whole]
-            row |= dict(zip((name, f"{name}_low", f"{name}_high"), estimate(values, draws), strict=True))
+        whole = [e for s in by_seed.values() if all(e.state == DONE for e in s) for e in s]
+        row: dict[str, Any] = {**dict(zip(GROUP, key, strict=True)), "seeds": 0, **dict.fromkeys(COSTS, np.nan)}
+        if whole:
+            runs = pd.DataFrame([{**e.place, **(e.about["result"] or {})} for e in whole])
+            row |= leaderboard.board(runs).iloc[0].to_dict()
+        row |= {"planned": len(by_seed), "folds": max(len(entries) for entries in by_seed.values())}
         seconds = [e.about["seconds"] for s in by_seed.values() for e in s if e.state == DONE]
-        for name in COSTS:
-            spent = [result[name] for folds in whole for result in folds if name in result]
-            row[name] = np.mean(spent) if spent else np.nan
         row["minutes_per_cell"] = np.mean(seconds) / 60 if seconds else np.nan
         rows.append(row)
     return pd.DataFrame(rows)
@@ -195,7 +185,7 @@ def _page(now: Progress, groups: pd.DataFrame, unfinished: list[tuple[str, str, 
     said = f"{counts[DONE]} of {len(now.entries)} cells are finished, {counts[FAILED]} failed."
     left = "".join(f"<li>{html.escape(f'{cell}: {state} {error}')}</li>" for cell, state, error in unfinished)
     title = html.escape(f"Benchmark {now.grid}")
-    caption = "Means over seeds; brackets hold 95 % intervals over seeds and test people. A heading sorts."
+    caption = f"{leaderboard.CAPTION} A heading sorts."
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
         f"</head><body><main><h1>{title}</h1><p>{said}</p>{sortable(text, caption=caption, keys=keys)}"

@@ -8,7 +8,7 @@ import pytest
 
 from fau_utils import cli
 from fau_utils.bench import progress
-from fau_utils.bench.export import _latex, cells, export, summary
+from fau_utils.bench.export import _latex, _page, cells, export, summary
 from fau_utils.bench.plan import DONE, FAILED
 from fau_utils.results.leaderboard import GROUP
 from fau_utils.results.study import estimate
@@ -47,6 +47,19 @@ def test_a_seed_with_a_fold_missing_does_not_count():
 def test_a_method_without_results_has_a_row_without_scores():
     table = summary(progress.Progress("g", [_entry("m", 0, "A", 60), _entry("n", 0, "A", 0, state=FAILED)]))
     assert table.set_index("method")["auc"].isna().to_dict() == {"m": False, "n": True}
+
+
+def test_what_is_kept_under_stress_reaches_every_table():
+    entry = _entry("m", 0, "A", 60)
+    entry.about["result"] |= {"hidden": 55.0, "hidden_draws": [54.0, 56.0], "fall": 7.0, "fall_draws": [6.0, 8.0]}
+    now = progress.Progress("g", [entry, _entry("n", 0, "A", 60)])
+    table = summary(now).set_index("method")
+    assert (table.loc["m", "hidden"], table.loc["m", "fall"]) == (55, 7)
+    assert table.loc["m", "hidden_low"] < 55 < table.loc["m", "hidden_high"]
+    assert np.isnan(table.loc["n", "hidden"])  # made before there was such a number
+    assert r"AUC, hidden, \%" in _latex(table.reset_index())
+    assert "55.0 [" in _page(now, table.reset_index(), [])
+    assert cells(now)["fall"].tolist()[0] == 7
 
 
 def test_cells_keep_plain_results_only():

@@ -65,6 +65,21 @@ def test_the_learner_that_was_pretrained_is_the_one_that_is_measured(probed):
     assert np.allclose(said["val"].prob, entry.run.validation().prob, atol=1e-3)
 
 
+def test_the_probe_of_a_run_can_be_asked_about_any_face(probed):
+    entry = probed[1]
+    detector = entry.detector
+    assert not detector.training
+    again = predict(detector, entry.fold.val, device="cpu")
+    assert np.allclose(again.prob, entry.run.validation().prob, atol=1e-5)
+    tested = predict(detector, entry.tested(), device="cpu")
+    assert np.allclose(tested.prob, entry.run.predictions().prob, atol=1e-5)
+
+
+def test_a_detector_is_asked_itself(tmp_path):
+    entry = entrant.enter(_job(tmp_path))
+    assert entry.detector is entry.learner
+
+
 def test_a_probe_says_rare_movements_as_rarely_as_they_are(probed):
     """Weights that make both labels count alike would say a movement of one face in eight of about half of them."""
     rng = np.random.default_rng(0)

@@ -118,24 +118,24 @@ def test_a_person_is_scored_over_all_faces_and_coded_labels():
 
 def test_a_board_for_people_has_intervals_in_the_cell_and_numbers_to_sort_by():
     found = leaderboard.board(_table({"a": 50, "b": 60}))
-    text, keys = leaderboard.shown(found, more={"wild": {"b": (-5.0, -6.0, -4.0)}})
+    text, keys = leaderboard.shown(found)
     assert list(text)[:2] == ["method", "F1, tuned, %"]  # what is the same everywhere says nothing
-    assert text["wild, %"].tolist() == ["", "-5.0 [-6.0, -4.0]"]
-    assert keys["wild, %"].tolist()[1] == -5
+    assert keys["F1, tuned, %"].tolist() == found["f1_tuned"].tolist()
     assert text["parameters"].tolist() == ["1,234,567"] * 2
-    assert text["CPU minutes"].tolist() == ["1.0"] * 2
+    assert text["CPU minutes"].tolist() == ["1.0 ± 1.0"] * 2  # 0, 1 and 2
+    (one, _) = leaderboard.shown(leaderboard.board(_table({"a": 50}, seeds=1).assign(cpu_seconds=90.0)))
+    assert one["CPU minutes"].tolist() == ["1.5"]
 
 
-def test_a_studys_arms_are_averaged_within_a_seed_and_then_over_seeds():
-    rows = [
-        {"arm": "CNN", "seed": seed, "kind": "mask", "auc": 60 + 10 * seed + ratio, "auc_draws": [60.0, 62.0]}
-        for seed in (0, 1)
-        for ratio in (0, 2)
-    ]
-    rows.append({**rows[0], "kind": "else", "auc": 0})
-    found = leaderboard.from_study(pd.DataFrame(rows), arms={"CNN": "cnn", "none": "x"}, where={"kind": "mask"})
-    assert set(found) == {"cnn"}
-    assert found["cnn"] == pytest.approx(estimate([61, 71], [[60, 62], [60, 62]]))
+def test_runs_from_before_a_score_was_measured_have_an_empty_cell():
+    table = _table({"old": 50, "new": 60})
+    drawn = [list(row) if name == "new" else None for name, row in zip(table.method, table.f1_tuned_draws, strict=True)]
+    table = table.assign(hidden=np.where(table.method == "new", table.f1_tuned, np.nan), hidden_draws=drawn)
+    text, keys = leaderboard.shown(leaderboard.board(table.assign(fall=0.0)))
+    assert text["AUC, hidden, %"].tolist()[0] == ""
+    assert text["AUC, hidden, %"].tolist()[1] == text["F1, tuned, %"].tolist()[1]
+    assert np.isnan(keys["AUC, hidden, %"][0])
+    assert text["fall, lab to wild, points"].tolist() == ["0.0 [0.0, 0.0]"] * 2
 
 
 def test_ours_stands_beside_a_published_number_only_for_the_same_dataset_and_folds():
