@@ -6,7 +6,7 @@ usage (no such dataset or folder), 3 counts differ or files are missing, and ``s
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +20,7 @@ from fau_utils.data.expected import EXPECTED, Expected
 from fau_utils.data.folds import partition
 from fau_utils.data.options import keywords_of, refuse_unknown
 from fau_utils.data.readers import reader_of
+from fau_utils.data.rendered import is_rendered
 from fau_utils.data.tree import IMAGE_SUFFIXES, DatasetError, MissingPicture
 from fau_utils.data.weights import class_weights, positive_rates
 from fau_utils.frames import Frames
@@ -201,9 +202,13 @@ def check(
         except DatasetError as worse:
             return Report(dataset, str(root), damage=(_trouble(worse),), strict=strict)
     known = EXPECTED[dataset]
-    missing = _lacking(frames, complaint) + _absent_people(frames, known)
+    missing, absent = _lacking(frames, complaint), _absent_people(frames, known)
     damage = _unreadable(frames, Path(root), open_pictures)
     findings, lists = compare(frames, known)
+    if is_rendered(root) and absent:  # nobody misses them
+        findings.append(Finding("people not in this tree, a rehearsal", len(absent), None, "noted"))
+    elif absent:
+        missing.append(_missed(known.dataset, absent))
     return Report(dataset, str(root), tuple(findings), tuple(lists), tuple(missing), tuple(damage), strict)
 
 
@@ -310,16 +315,19 @@ def _lacking(frames: Frames, complaint: DatasetError | None) -> list[Trouble]:
     return [*told, trouble]
 
 
-def _absent_people(frames: Frames, known: Expected) -> list[Trouble]:
-    if known.dataset not in _PARTS:
-        return []
-    everyone = {subject for part in partition(_PARTS[known.dataset]) for subject in part.subjects}
-    absent = sorted(everyone - set(frames.subjects))
-    if not absent:
-        return []
+def _absent_people(frames: Frames, known: Expected) -> list[str]:
+    """Of those whom published folds divide."""
+    return sorted(_everyone(known.dataset) - set(frames.subjects))
+
+
+def _everyone(dataset: str) -> set[str]:
+    return {who for part in partition(_PARTS[dataset]) for who in part.subjects} if dataset in _PARTS else set()
+
+
+def _missed(dataset: str, absent: Sequence[str]) -> Trouble:
     shown = ", ".join(absent[:20]) + (" ..." if len(absent) > 20 else "")
-    what = f"{len(everyone)} people"
-    return [Trouble(known.dataset, None, what, f"no {len(absent)} of them: {shown}", "published folds need everybody")]
+    everyone = f"{len(_everyone(dataset))} people"
+    return Trouble(dataset, None, everyone, f"no {len(absent)} of them: {shown}", "published folds need everybody")
 
 
 def _unreadable(frames: Frames, root: Path, count: int) -> list[Trouble]:

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from fau_utils.data import prepare_task
-from fau_utils.data.prepare_task import WORK, Decision, Job, account, cut_out, sample
+from fau_utils.data.prepare_task import KINDS, WORK, Decision, Job, account, cut_out, sample
 from fau_utils.data.stored import RowFile, write_shard, write_text
 from fau_utils.frames import KEY, Frames
 
@@ -163,7 +163,7 @@ def run(job: Job, number: int, first: int, table: pd.DataFrame) -> tuple[int, in
         members = _pack(job, number, first, table, tried, known, cut)
     for decision in decisions:
         job.points.write(decision.row, decision.marks[None])
-    known.loc[tried] = pd.DataFrame([decision.cells() for decision in decisions]).set_index(tried)
+    known.loc[tried] = pd.DataFrame([decision.cells() for decision in decisions]).astype(KINDS).set_index(tried)
     if job.form == "tar":
         for row, member in members.items():
             known.loc[row, ["key", "offset", "bytes"]] = list(member)

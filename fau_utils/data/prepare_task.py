@@ -29,6 +29,9 @@ WORK = ".work"
 POINTS = 49  # per face; importing the faces, where they are described, would cost every worker seconds
 _BLOCK = 64  # crops written at a time
 
+KINDS = {"width": "Int32", "height": "Int32", "offset": "Int64", "bytes": "Int64", "key": "string"}
+"""Columns of an account in which a cell may be empty."""
+
 Form = Literal["array", "tar"]
 
 # 66 points are the 68 without the inner mouth corners; the first 17 are the outline
@@ -184,10 +187,9 @@ def sample(number: int, image: bytes, row: pd.Series) -> tuple[str, bytes, dict[
 
 def account(job: Job, table: pd.DataFrame, *, path: Path) -> None:
     """Write what became of the rows of a piece, whole or not at all."""
-    kinds = {"width": "Int32", "height": "Int32", "offset": "Int64", "bytes": "Int64", "key": "string"}
     temporary = job.scratch / f"{path.name}.{os.getpid()}"
     try:
-        table.astype(kinds).to_parquet(temporary)
+        table.astype(KINDS).to_parquet(temporary)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)

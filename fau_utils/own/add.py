@@ -16,8 +16,7 @@ from fau_utils.data import by_name
 from fau_utils.data.images import ImageSet
 from fau_utils.methods import Method
 from fau_utils.metrics.thresholds import tuned
-from fau_utils.own import model, neutral
-from fau_utils.own.geometry import RENDERED
+from fau_utils.own import model, neutral, origin
 from fau_utils.own.limits import Limits
 from fau_utils.probes import embed, probe
 from fau_utils.results.run import WEIGHTS, DamagedRun, Run
@@ -47,16 +46,6 @@ TEACHING = (
     "TEACHING ONLY: trained on rendered faces, which are nobody's. What it says of a recorded face means nothing."
 )
 
-LICENCES: Mapping[str, str] = {
-    "synth": "rendered here; no licence needed",
-    "bp4d": "agreement of Binghamton University; ask before weights are passed on",
-    "bp4dplus": "agreement of Binghamton University; ask before weights are passed on",
-    "disfa": "agreement of the University of Denver, research only; ask before weights are passed on",
-    "disfaplus": "agreement of the University of Denver, research only; ask before weights are passed on",
-    "emotionet": "agreement of the Ohio State University, research only",
-    "affwild2": "agreement of the dataset's authors, research only",
-}
-
 
 def add(
     run: str | os.PathLike,
@@ -80,7 +69,7 @@ def add(
         What it was trained on, as it was named then. With it the card says how far features give people away, how
         groups fare, and where the training range ends; without it, that these are not known.
     crop : str, optional
-        How faces were cut; known for rendered faces.
+        How faces were cut; a prepared folder and rendered faces say it themselves.
     licence : str, optional
         Of the data; known for the datasets that the book reads.
     out : Path, optional
@@ -105,33 +94,36 @@ def add(
         raise model.BadModel(f"{run}: expected a run with {WEIGHTS}, found none; fau train keeps the weights")
     parameters = done.record["parameters"]
     said = parameters["data"]
-    rendered = "config" in said
-    crop = crop or (RENDERED if rendered else None)
-    if crop is None:
-        raise model.BadModel("how were the faces cut? Say --crop with the name that was given to fau prepare")
-    sides = None if data is None else _sides(data, said, parameters)
     found, validation = done.predictions(), done.validation()
+    crop = origin.crop(said, data, crop)
+    sides = None if data is None else _sides(data, said, _dataset(found))
     size = int(sides["train"].images.shape[-1]) if sides else None
     method, size = _rebuilt(done, found.aus, said, parameters, size)
-    card = _card(done, found, validation, licence=licence, crop=crop, size=size)
+    rendered = origin.rendered(said, data)
+    licence = licence or origin.licence(_dataset(found), rendered)
+    card = _card(done, found, validation, licence=licence, crop=crop, size=size, rendered=rendered)
     known, limits = None, Limits(eyes=size / 4)
     if sides:
         known, distance = _range(method, sides, device)
         limits = Limits(eyes=size / 4, distance=distance)
         card |= {"leakage": _leakage(method, sides["test"], device)}
-        card |= {"groups": _groups(method, sides["test"], by_name.synth_of(data) if rendered else None, device)}
+        card |= {"groups": _groups(method, sides["test"], by_name.synth_of(data) if "config" in said else None, device)}
     card["limits"] = limits.as_dict()
     where = (model.folder() if out is None else Path(out)) / (name or done.id)
     return model.save(where, state=method.state_dict(), card=card, known=known)
 
 
-def _sides(data: str, said: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, ImageSet]:
+def _dataset(found: Predictions) -> str:
+    return found.subject[0].split("/")[0]
+
+
+def _sides(data: str, said: Mapping[str, Any], dataset: str) -> dict[str, ImageSet]:
     if by_name.is_synth(data):
         config = by_name.synth_of(data).hash()
         if config != said.get("config"):
             raise model.BadModel(f"{data}: the run was trained on other faces ({said.get('config')}, not {config})")
         return by_name.synth_sides(data)
-    found = by_name.prepared(data, protocol=parameters.get("protocol", "ours")).data
+    found = by_name.prepared(data, protocol=_protocol(said, dataset)).data
     subject = found.frames.table["subject"].to_numpy(str)
     made = {side: found.subset(np.isin(subject, said[f"{long}_people"])) for side, long in _LONG.items()}
     if empty := [side for side, some in made.items() if not len(some)]:
@@ -163,12 +155,17 @@ def _rebuilt(done: Run, aus, said, parameters, size: int | None) -> tuple[Method
     raise model.BadModel(f"{done.path}: its weights do not fit {parameters['method']} of this version ({failed})")
 
 
-def _card(done: Run, found: Predictions, validation: Predictions | None, *, licence, crop: str, size: int) -> dict:
+def _protocol(said: Mapping[str, Any], dataset: str) -> str:
+    return origin.protocol(str(said.get("protocol") or ""), dataset)
+
+
+def _card(
+    done: Run, found: Predictions, validation: Predictions | None, *, licence: str, crop: str, size: int, rendered
+) -> dict:
     parameters, said = done.record["parameters"], done.record["parameters"]["data"]
     has_validation = validation is not None
     threshold = tuned(validation.prob, validation.label) if has_validation else np.full(len(found.aus), 0.5)
-    dataset = found.subject[0].split("/")[0]
-    rendered = "config" in said
+    dataset = _dataset(found)
     at_half = found.scores()
     return {
         "method": parameters["method"],
@@ -179,12 +176,12 @@ def _card(done: Run, found: Predictions, validation: Predictions | None, *, lice
         "warning": TEACHING if rendered else "",
         "data": {
             "dataset": dataset,
-            "licence": licence
-            or LICENCES.get("synth" if rendered else dataset, "unknown: do not pass these weights on"),
+            "faces": {True: "rendered", False: "recorded", None: "unknown"}[rendered],
+            "licence": licence,
             "train": f"{len(said['train_people'])} people, {said['train_faces']:,} faces",
             "test": f"{len(said['test_people'])} people, {said['test_faces']:,} faces, none of them in training",
         },
-        "protocol": str(said.get("protocol") or "ours"),
+        "protocol": _protocol(said, dataset),
         "unit": "probability of presence, 0 to 1; no intensity",
         "threshold": {
             "values": [round(float(value), 4) for value in threshold],
@@ -229,14 +226,14 @@ def _spaced(data: ImageSet, most: int) -> ImageSet:
     return data.subset(np.linspace(0, len(data) - 1, min(len(data), most)).astype(int))
 
 
-def _leakage(method: Method, test: ImageSet, device: str) -> dict[str, Any] | None:
+def _leakage(method: Method, test: ImageSet, device: str) -> dict[str, Any]:
     try:
         subject = test.frames.table["subject"].to_numpy(str)
         some = test.subset(np.isin(subject, np.unique(subject)[:PEOPLE]))
         found = probe(embed(method, some, device=device), target="identity", resamples=200)
     except ValueError as error:
         log.warning("leakage was not measured: %s", error)
-        return None
+        return {"why": str(error)}
     ends = found.main.value
     return {
         "what": f"a linear probe names one of {len(np.unique(subject)[:PEOPLE])} test people from the features",

@@ -39,6 +39,7 @@ def render(path: str | Path) -> str:
     facts = {
         "AUs": " ".join(map(str, said["aus"])),
         "trained on": f"{data['dataset']}: {data['train']}",
+        "faces": data.get("faces", "unknown"),
         "tested on": data["test"],
         "licence": data["licence"],
         "protocol": said["protocol"],
@@ -66,6 +67,8 @@ def _interval(found: dict[str, Any]) -> str:
 def _leakage(found: dict[str, Any] | None) -> str:
     if found is None:
         return "not measured; fau models add RUN --data ... measures it"
+    if "why" in found:
+        return f"not measured: {found['why']}"
     return f"{_interval(found)}, chance {found['chance']:.3f}: {found['what']}"
 
 

@@ -70,6 +70,16 @@ def test_without_the_option_nothing_is_tried_again(left):
     assert contents(out) == before
 
 
+@pytest.mark.parametrize("still", [BROKEN, BROKEN[1:3], BROKEN[:1]])
+def test_what_is_still_broken_is_left_out_again(left, tmp_path, still):
+    form, frames, root, out, _ = left
+    some = shutil.copytree(root, tmp_path / "pictures")
+    for i in still:
+        (some / f"{i}.jpg").unlink()
+    result = prepare(frames, some, out, retry_quarantined=True, **options(form))
+    assert (result.kept, result.reasons) == (COUNT - len(still), {"unreadable": len(still)})
+
+
 def test_what_was_left_out_is_tried_and_what_is_finished_is_not_read(left, monkeypatch):
     form, frames, root, out, undisturbed = left
     read = []

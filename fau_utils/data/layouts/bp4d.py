@@ -31,7 +31,7 @@ HIDES: tuple[int, ...] = tuple(n for n in bp4d.CODED if n >= 9)
 def export(
     out: str | os.PathLike,
     *,
-    subjects: int | Sequence[str] = ("F001", "F002", "M001"),
+    subjects: int | Sequence[str] = ("F001", "F002", "F003", "F004", "M002", "M003"),
     tasks: int | Sequence[str] = 2,
     frames: int = 24,
     form: bp4d.Form = "images",
@@ -50,7 +50,7 @@ def export(
     ----------
     out : path-like
     subjects, tasks : int or sequence of str
-        How many or which.
+        How many or which. By default two people of each published fold, so that every fold can be trained and tested.
     frames : int
         Coded frames per sequence, at least 8.
     form : {"images", "video"}

@@ -37,7 +37,7 @@ _PERSON = 1000  # people have the codes of BP4D's and are others
 def export(
     out: str | os.PathLike,
     *,
-    subjects: int | Sequence[str] = ("F001", "F002", "M001"),
+    subjects: int | Sequence[str] = ("F001", "F004", "F011", "M022"),
     tasks: int | Sequence[str] = 2,
     frames: int = 24,
     form: bp4dplus.Form = "archives",
@@ -55,7 +55,7 @@ def export(
     ----------
     out : path-like
     subjects, tasks : int or sequence of str
-        How many or which; tasks of T1, T6, T7, T8.
+        How many or which; by default somebody of each published fold. Tasks of T1, T6, T7, T8.
     frames : int
         Coded frames per sequence, at least 8.
     form : {"archives", "folders", "video"}

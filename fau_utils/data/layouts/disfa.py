@@ -25,7 +25,7 @@ FIRST_PERSON = 2000
 def export(
     out: str | os.PathLike,
     *,
-    subjects: int | Sequence[str] = ("SN001", "SN010"),
+    subjects: int | Sequence[str] = ("SN001", "SN003", "SN010", "SN024"),
     frames: int = 40,
     extracted: Sequence[str] = (),
     landmarks: bool = True,
@@ -42,7 +42,7 @@ def export(
     ----------
     out : path-like
     subjects : int or sequence of str
-        How many or which.
+        How many or which; by default people of all three published folds.
     frames : int
         Frames per video, at least 8.
     extracted : sequence of str
