@@ -483,10 +483,10 @@ plt.show()
 # # here
 # fau train vit --data synth --budget laptop --out runs
 # # four GPUs of one machine, from a pretrained file
-# fau train pretrained-vit --data prepared/bp4d --init mae.pth --devices 4 --out runs
-# # two machines of eight
-# torchrun --nnodes 2 --nproc-per-node 8 -m fau_utils.cli train mae \
-#     --data 'shards-{0000..0999}.tar' --budget paper --strategy ddp --out runs
+# fau train pretrained-vit --data prepared/bp4d --fold 1 --init mae.pth --devices 4 --out runs
+# # two machines of eight: the same on each, with its own --node-rank, 0 or 1
+# torchrun --nnodes 2 --node-rank 0 --nproc-per-node 8 --master-addr node0 --master-port 29500 \
+#     -m fau_utils.cli train mae --data 'shards-{0000..0999}.tar' --budget paper --strategy ddp --out runs
 # ```
 #
 # ## Nine million faces
