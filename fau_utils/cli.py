@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from fau_utils import cli_bench, cli_course, cli_own
+from fau_utils import cli_bench, cli_course, cli_own, cli_train
 
 app = typer.Typer(
     add_completion=False,
@@ -196,62 +196,7 @@ def forget(
         )
 
 
-@app.command()
-def train(
-    method: Annotated[str, typer.Argument(help="cnn, vit, landmarks, ...; a wrong name lists all.")],
-    data: Annotated[
-        str,
-        typer.Option(
-            help="synth, synth:subjects=20,res=112, a folder of fau prepare, a dataset under $FAU_DATA, or, for "
-            "pretraining, shards such as 'faces-{0000..0999}.tar'."
-        ),
-    ],
-    out: Annotated[Path, typer.Option(help="Folder of runs.")],
-    fold: Annotated[
-        str | None, typer.Option(help="Who is tested: hash, name or number of a fold.", show_default=False)
-    ] = None,
-    protocol: Annotated[str, typer.Option(help="Whose folds, AUs and labels, see fau score.")] = "ours",
-    budget: Annotated[str, typer.Option(help="smoke, laptop, gpu or paper, as the method has them.")] = "laptop",
-    seed: Annotated[int, typer.Option(help="Weights, order of faces, augmentation.", min=0)] = 0,
-    choose: Annotated[
-        str, typer.Option(help="What the validation people choose by: val_f1, val_auc, val_loss, or last.")
-    ] = "val_f1",
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="A number of the budget or an option of the method."),
-    ] = None,
-    init: Annotated[Path | None, typer.Option(help="Checkpoint to begin from.", show_default=False)] = None,
-    size: Annotated[int, typer.Option(help="Side of the pictures of shards in px.", min=16)] = 224,
-    every: Annotated[int, typer.Option(help="Views between checkpoints; 0: twenty in all.", min=0)] = 0,
-    resume: Annotated[bool, typer.Option(help="Go on from a checkpoint; a finished run is left as it is.")] = True,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    devices: Annotated[
-        int | None, typer.Option(help="Processes per node. Default: 1, or what torchrun started.", show_default=False)
-    ] = None,
-    nodes: Annotated[int | None, typer.Option(help="Default: 1, or what torchrun started.", show_default=False)] = None,
-    strategy: Annotated[str, typer.Option(help="auto, ddp, ddp_spawn or fsdp.")] = "auto",
-) -> None:
-    """Train a method, choose by the validation people, test once; the same command goes on where it stopped."""
-    from fau_utils.book.errors import Interrupted, UserError
-    from fau_utils.results import job
-    from fau_utils.training.fold import SealError
-    from fau_utils.training.launch import is_first
-
-    wanted = job.Job(
-        method=method, data=data, out=out, fold=fold, protocol=protocol, budget=budget, seed=seed, choose=choose,
-        settings=tuple(settings or ()), init=init, size=size, every=every, resume=resume, device=device,
-        devices=devices, nodes=nodes, strategy=strategy,
-    )  # fmt: skip
-    try:
-        done = job.train(wanted)
-    except (ValueError, FloatingPointError, SealError) as error:
-        raise UserError(" ".join(str(error).split())) from None
-    except KeyboardInterrupt:
-        if is_first():
-            raise Interrupted(f"checkpoints for the same command are in {out / job.WORK}") from None
-        raise typer.Exit(130) from None
-    if is_first():
-        _show(str(done))
+app.command()(cli_train.train)
 
 
 @app.command()

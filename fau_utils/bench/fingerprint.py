@@ -5,7 +5,6 @@ import importlib.metadata
 import json
 import platform
 from collections.abc import Mapping
-from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -85,13 +84,12 @@ def check(cells: list[Cell]) -> None:
         Names the method, setting, dataset or fold, and what there is.
     """
     from fau_utils.data import by_name
-    from fau_utils.data.options import options_of, parse
     from fau_utils.methods import METHODS, Method
     from fau_utils.methods.domain_networks import TwoDomainDetector
     from fau_utils.results import frozen
-    from fau_utils.training import Budget, budget_for, domain_fold
+    from fau_utils.results.choices import choices
+    from fau_utils.training import domain_fold
 
-    numbers = {f.name: f.type for f in fields(Budget) if f.type in (int, float, str) and f.name != "name"}
     for method, budget, variant, settings in {(c.method, c.budget, c.variant, c.settings) for c in cells}:
         if method not in METHODS:
             raise ValueError(f"methods: unknown method {method!r}; known are {', '.join(METHODS)}")
@@ -106,10 +104,7 @@ def check(cells: list[Cell]) -> None:
             if faces is not None:
                 frozen.check(METHODS[method], faces)
             words = [word for word in settings if not word.startswith(("init=", "pretrain="))]
-            known = {**numbers, **options_of(METHODS[method])}
-            known = {name: kind for name, kind in known.items() if name not in ("aus", "subjects", "size", "seed")}
-            chosen = parse(words, known, of=f"{method} and its budget")
-            budget_for(METHODS[method], budget, **{k: v for k, v in chosen.items() if k in numbers})
+            choices(METHODS[method], words, of=method, data=faces or "", budget=budget)
         except ValueError as error:
             raise ValueError(f"methods: {method}, variant {variant}: {error}") from None
     for cell in cells:
@@ -156,7 +151,7 @@ def code_of(method: str) -> dict[str, str]:
     root = Path(provenance.__file__).parents[1]
     # neither job.py's imports, which are all methods, nor figures decide what a cell measures
     found = provenance.used_files([METHODS[method].__module__, *_CODE])
-    names = ["job", "entrant", *([] if issubclass(METHODS[method], Method) else ["frozen"])]
+    names = ["job", "choices", "entrant", *([] if issubclass(METHODS[method], Method) else ["frozen"])]
     found += [root / "fau_utils" / "results" / f"{name}.py" for name in names]
     return {path.relative_to(root).as_posix(): provenance.code_hash([path])[:12] for path in found}
 

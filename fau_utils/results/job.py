@@ -10,9 +10,9 @@ import inspect
 import logging
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, get_args
 
 from lightning.fabric import Fabric
 
@@ -20,21 +20,22 @@ from fau_utils.data import by_name
 from fau_utils.data.clips import LENGTH, ClipSet
 from fau_utils.data.domains import TwoDomains
 from fau_utils.data.images import ImageSet
-from fau_utils.data.options import keywords_of, options_of, parse
+from fau_utils.data.options import keywords_of
 from fau_utils.data.published import AUGMENTATIONS
 from fau_utils.data.source import Source
 from fau_utils.methods import METHODS, Learner, Method
 from fau_utils.methods.domain_networks import TwoDomainDetector
 from fau_utils.methods.recipes import Recipe
 from fau_utils.models import store
-from fau_utils.models.clip_encoder import ClipEncoder
+from fau_utils.results import how, pretrained
+from fau_utils.results.choices import Log, Precision, choices
 from fau_utils.results.content import content_of
-from fau_utils.results.run import HISTORY, DamagedRun, Run, hashed, plain
-from fau_utils.training import Budget, Fitted, budget_for, domain_fold, fit
+from fau_utils.results.run import DamagedRun, Run, hashed, plain
+from fau_utils.training import Budget, domain_fold, fit
 from fau_utils.training.checkpoints import Checkpoints
 from fau_utils.training.fold import SealedFold, run_fold
 from fau_utils.training.launch import launch, started_outside
-from fau_utils.training.loggers import LoggerMissing, TensorBoard
+from fau_utils.training.loggers import Logger
 from fau_utils.training.prepared import placed
 
 log = logging.getLogger(__name__)
@@ -44,9 +45,6 @@ WORK = ".work"
 
 CHECKPOINTS = 20
 """How many are written in a run, where nobody says how often."""
-
-_GIVEN = ("aus", "subjects", "size", "seed", "init", "augment")
-_BUDGET = {f.name: f.type for f in fields(Budget) if f.type in (int, float, str) and f.name != "name"}
 
 
 @dataclass(frozen=True)
@@ -68,8 +66,13 @@ class Job:
     choose : str
         ``val_f1``, ``val_auc``, ``val_loss``, or ``last``.
     settings : tuple of str
-        ``name=value`` for a number of the budget or an option of the method; ``recipe=name`` for one of its
-        published recipes, which takes the place of the budget.
+        ``name=value`` for a number of the budget or an option of the method or of shards; ``recipe=name`` for one of
+        its published recipes, which takes the place of the budget; and the next three, see :mod:`.choices`.
+    compile : bool
+    precision : str, optional
+        See :func:`fau_utils.training.fit`.
+    log : str
+        Who looks on: ``tensorboard``, ``mlflow``, ``wandb`` or ``none``.
     init : Path, optional
         Checkpoint to begin from.
     every : int
@@ -91,6 +94,9 @@ class Job:
     seed: int = 0
     choose: str = "val_f1"
     settings: tuple[str, ...] = ()
+    compile: bool = False
+    precision: str | None = None
+    log: str = "tensorboard"
     init: Path | None = None
     every: int = 0
     resume: bool = True
@@ -160,16 +166,11 @@ def plan(job: Job) -> Plan:
     if job.method not in METHODS:
         raise ValueError(f"unknown method {job.method!r}; known are {', '.join(METHODS)}")
     learner = METHODS[job.method]
-    own = {name: kind for name, kind in options_of(learner).items() if name not in _GIVEN}
-    recipes: dict[str, Recipe] = getattr(learner, "recipes", {})
-    named = {"recipe": Literal[tuple(recipes)]} if recipes else {}
-    chosen = parse(job.settings, {**named, **_BUDGET, **own}, of=f"{job.method} and its budget")
-    recipe = recipes.get(chosen.pop("recipe", ""))
-    numbers = {name: chosen.pop(name) for name in list(chosen) if name in _BUDGET}
-    if recipe is None:
-        budget = budget_for(learner, job.budget, **numbers)
-    else:
-        budget, chosen = Budget(**{"name": recipe.name, **recipe.budget(), **numbers}), {**recipe.options, **chosen}
+    chosen = choices(learner, job.settings, of=job.method, data=job.data, budget=job.budget)
+    budget, recipe = chosen.budget, chosen.recipe
+    job = replace(job, **chosen.how)
+    _known("precision", job.precision, (None, *get_args(Precision)))
+    _known("log", job.log, get_args(Log))
     if job.init is not None:
         if "init" not in keywords_of(learner):
             raise ValueError(f"{job.method} begins from no checkpoint; leave --init out")
@@ -182,26 +183,27 @@ def plan(job: Job) -> Plan:
     if issubclass(learner, TwoDomainDetector):
         data, said = _domains(job)
     else:
-        data, said = _fold(job) if detects else _source(job)
+        data, said = _fold(job) if detects else _source(job, chosen.shards)
     if in_clips:
-        data = ClipSet(data, length=chosen.get("length", LENGTH))
-    if recipe is not None and "views" not in numbers:
+        data = ClipSet(data, length=chosen.options.get("length", LENGTH))
+    if recipe is not None and not chosen.counted:
         budget = budget.replace(views=recipe.budget(len(data.train))["views"])
     parameters = plain(
         {
             "method": job.method,
-            "options": chosen,
+            "options": chosen.options,
             "data": said,
             "budget": budget,
             "seed": job.seed,
             **({"choose": job.choose} if detects else {}),
             **({} if recipe is None else {"recipe": recipe.name}),
             **({} if job.init is None else {"init": _file_digest(job.init)}),
+            **_numerics(job),
         }
     )
     label = f"{job.method}-{said['name']}".lower()
     label = "".join(letter if letter.isalnum() or letter in "._" else "-" for letter in label).strip("-.")
-    return Plan(job, learner, data, budget, parameters, f"{label}-s{job.seed}", chosen, recipe)
+    return Plan(job, learner, data, budget, parameters, f"{label}-s{job.seed}", chosen.options, recipe)
 
 
 def train(job: Job, *, progress: bool = True) -> Path:
@@ -218,6 +220,7 @@ def train(job: Job, *, progress: bool = True) -> Path:
     if job.resume and started_outside() is None and _finished(made):
         log.info("%s is finished; --no-resume trains it again", made.path)
         return made.path
+    _loggers(made)  # says now what is missing
     launch(
         _work,
         job,
@@ -227,6 +230,7 @@ def train(job: Job, *, progress: bool = True) -> Path:
         devices=job.devices,
         nodes=job.nodes,
         strategy=job.strategy,
+        precision=_precision(made),
         unused=getattr(made.learner, "unused_parameters", False),
     )
     return made.path
@@ -234,6 +238,7 @@ def train(job: Job, *, progress: bool = True) -> Path:
 
 def _work(fabric: Fabric, job: Job, made: Plan | None, progress: bool) -> None:
     made = plan(job) if made is None else made
+    job = made.job
     if fabric.is_global_zero and not job.resume:
         shutil.rmtree(made.work / "events", ignore_errors=True)
     detects = isinstance(made.data, SealedFold)
@@ -244,8 +249,9 @@ def _work(fabric: Fabric, job: Job, made: Plan | None, progress: bool) -> None:
         "fabric": fabric,
         "checkpoints": Checkpoints(made.work / "checkpoints", every=job.every or max(1, views // CHECKPOINTS)),
         "resume": job.resume,
-        "loggers": _loggers(made.work / "events"),
+        "loggers": _loggers(made),
         "progress": progress and fabric.is_global_zero,
+        **_numerics(job),
     }
     if detects:
         choose = None if job.choose == "last" else job.choose
@@ -267,8 +273,9 @@ def _work(fabric: Fabric, job: Job, made: Plan | None, progress: bool) -> None:
             # frames of a clip that are mirrored one by one are no clip any more: such learners draw their own views
             source, options["augment"] = ClipSet(near, length=source.length, stride=source.strides), False
         fitted = fit(learner, source, **options)
+        skipped = pretrained.skipped_by_all(made.data)
         if fabric.is_global_zero:
-            _write_pretrained(made, fitted)
+            pretrained.write(made.path, fitted, parameters=made.parameters, skipped=skipped)
     fabric.barrier()
 
 
@@ -298,12 +305,12 @@ def _domains(job: Job) -> tuple[SealedFold, dict[str, Any]]:
     return made, {**made.describe(), "gap": gap, "size": gap["res"]}
 
 
-def _source(job: Job) -> tuple[Source, dict[str, Any]]:
+def _source(job: Job, options: dict[str, Any]) -> tuple[Source, dict[str, Any]]:
     if by_name.is_shards(job.data):
         from fau_utils.data.shards import Shards
 
-        shards = Shards(job.data, size=job.size)
-        return shards, {"name": Path(job.data).name, "size": job.size, "content": content_of(job.data)}
+        shards = Shards(job.data, size=job.size, **options)
+        return shards, {"name": Path(job.data).name, "size": job.size, **options, "content": content_of(job.data)}
     data = by_name.unlabelled(job.data)
     name = "synth" if by_name.is_synth(job.data) else Path(job.data).name
     faces = {"faces": len(data), "size": int(data.images.shape[-1])}
@@ -326,12 +333,31 @@ def _given(learner: type[Learner], job: Job, train: Source) -> dict[str, Any]:
     return {name: value() for name, value in known.items() if name in takes}
 
 
-def _loggers(folder: Path) -> list[TensorBoard]:
-    try:
-        return [TensorBoard(folder)]
-    except LoggerMissing as error:
-        log.warning("no event files: %s", error)
-        return []
+def _known(name: str, value: Any, known: tuple) -> None:
+    if value not in known:
+        raise ValueError(f"--{name}: expected {', '.join(map(str, filter(None, known)))}, found {value!r}")
+
+
+def _numerics(job: Job) -> dict[str, Any]:
+    return how.numerics(compile=job.compile, precision=job.precision)
+
+
+def _precision(made: Plan) -> str | None:
+    job = made.job
+    return how.precision(
+        job.precision,
+        made.build,
+        made.data.train if isinstance(made.data, SealedFold) else made.data,
+        device=job.device,
+        processes=(job.devices or 1) * (job.nodes or 1),
+        budget=made.budget,
+        seed=job.seed,
+        kept=made.work / "precision.txt" if job.resume else None,
+    )
+
+
+def _loggers(made: Plan) -> list[Logger]:
+    return how.loggers(made.job.log, folder=made.work / "events", name=made.id, resume=made.job.resume)
 
 
 def _finished(made: Plan) -> bool:
@@ -342,18 +368,6 @@ def _finished(made: Plan) -> bool:
     except DamagedRun:
         return False
     return True
-
-
-def _write_pretrained(made: Plan, fitted: Fitted) -> None:
-    """The pretrained network with its history; its description comes last, and says that it is finished."""
-    kinds = (*store.KINDS, ClipEncoder.__name__)
-    network = next((part for part in fitted.method.modules() if type(part).__name__ in kinds), None)
-    if network is None:
-        raise TypeError(f"{type(fitted.method).__name__} holds no network of {', '.join(kinds)} to be saved")
-    made.path.mkdir(parents=True, exist_ok=True)
-    fitted.history.to_parquet(made.path / HISTORY, index=False)
-    said = {"parameters": made.parameters, "views": fitted.views, "seconds": fitted.seconds, "device": fitted.device}
-    store.save(network, made.path, meta=said)
 
 
 def _file_digest(path: Path) -> str:
