@@ -107,7 +107,7 @@ plots.sheet(faces.image, columns=6, titles=titles, inches=1.4)
 #
 # Now move the face yourself.
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-movable-face", "caption": "The same person, to be moved: choose an action unit and slide its intensity from 0 over A to E."}, "image": {"alt": "A face beside a menu of movements and a slider of intensity"}}
 steps = torch.linspace(0, 5, 6)
 grid = (steps[None, :, None] * torch.eye(16)[:, None]).reshape(-1, 16)
 moving = portrait(grid).image.reshape(16, 6, 3, 224, 224)

@@ -38,7 +38,7 @@ from PIL import Image
 
 from fau_utils import plots
 from fau_utils.aus import AUS, BP4D, DISFA, RENDERED, column
-from fau_utils.data import affwild2, bp4d, disfa, gft
+from fau_utils.data import affwild2, bp4d, bp4dplus, disfa, disfaplus, gft
 from fau_utils.data.expected import EMOTIONET
 from fau_utils.faces import FaceRenderer, sample_identity, sample_nuisance
 from fau_utils.faces.rng import mix
@@ -74,7 +74,7 @@ def inline(image):
 #
 # Which AUs are mistaken for each other? On rendered faces this can be computed: $\Delta_k$ is the change of the picture when AU $k$ alone goes from rest to
 # its maximum, over all pixels of one person. The cosine between $\Delta_j$ and $\Delta_k$, averaged over people, is 1 for two AUs that change the same pixels in the same
-# way. It is a property of this renderer; that human coders find a pair hard is another question, and FACS gives rules for it.
+# way. It is a property of this renderer. Which pairs are hard for people who code is another question, with a column of its own in the index.
 
 # %%
 cosine = torch.zeros(16, 16)
@@ -112,16 +112,21 @@ glue("closest_cosine", f"{pair[0]:.2f}", display=False)
 # ## The index
 #
 # *Coded by* means that the dataset has labels for the AU. **Bold** marks the sets that most papers score: 12 AUs on BP4D and BP4D+, 8 on DISFA.
+# *Told apart with care* names pairs that share a place and a visible effect, so that a coder has to look twice; the FACS manual
+# {cite}`ekman2002facs` says for each AU how it differs from its neighbours. How often coders confuse them is not known here: none of the sources of
+# this book counts it. AU 20 is not moved by the renderer, so it has neither a picture nor a cosine.
 
 # %% tags=["hide-input"]
 lists = {
     "BP4D": bp4d.CODED,
+    "BP4D+": bp4dplus.ORDER,
     "DISFA": disfa.AUS,
+    "DISFA+": disfaplus.AUS,
     "EmotioNet": EMOTIONET.aus,
     "Aff-Wild2": affwild2.AUS,
     "GFT": gft.AUS,
 }
-scored = {"BP4D": BP4D, "DISFA": DISFA}
+scored = {"BP4D": BP4D, "BP4D+": BP4D, "DISFA": DISFA}
 
 
 def coded_by(number):
@@ -138,6 +143,20 @@ def look_alikes(number):
 
 
 # %% tags=["hide-input"]
+close = {
+    (6, 7): "both narrow the eye: cheek and outer ring, or lids alone",
+    (9, 10): "both lift the upper lip: with the wrinkled nose, or without",
+    (23, 24): "one muscle narrows the lips: tightened, or pressed together",
+    (25, 26): "the lips part alone, or the jaw falls too",
+}
+
+
+def hard_for_people(number):
+    pairs = [(sum(pair) - number, why) for pair, why in close.items() if number in pair]
+    return "; ".join(f"AU&nbsp;{n}: {why}" for n, why in pairs) or "none named"
+
+
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-au-index", "caption_before": true, "caption": "The index: each action unit with its picture at full strength, its muscles, the datasets that code it, the pairs to be told apart with care, and the two nearest in the picture with their cosine."}, "image": {"alt": "A table with a row for each action unit"}}
 def picture(number):
     if number not in portraits:
         return "not rendered"
@@ -147,11 +166,13 @@ def picture(number):
     )
 
 
-head = ("at full strength", "AU", "muscles", "coded by", "nearest in the picture")
+head = ("at full strength", "AU", "muscles", "coded by", "told apart with care")
+head += ("nearest in the picture",)
 cells = "".join(f'<th scope="col">{name}</th>' for name in head)
 lines = [
     f'<tr><td>{picture(n)}</td><th scope="row">{n}<br>{unit.name}</th>'
-    f"<td>{'; '.join(unit.muscles)}</td><td>{coded_by(n)}</td><td>{look_alikes(n)}</td></tr>"
+    f"<td>{'; '.join(unit.muscles)}</td><td>{coded_by(n)}</td>"
+    f"<td>{hard_for_people(n)}</td><td>{look_alikes(n)}</td></tr>"
     for n, unit in AUS.items()
 ]
 HTML(
@@ -159,7 +180,7 @@ HTML(
 )
 
 # %% [markdown]
-# AU 20 is in the vocabulary because DISFA codes it; the renderer does not move it. Datasets code more units than these (BP4D also 11, 13, 16, 18, 19, 22, 27, 32, 38 and
+# AU 20 is in the vocabulary because DISFA codes it. Datasets code more units than these (BP4D also 11, 13, 16, 18, 19, 22, 27, 32, 38 and
 # 39), too rarely for a detector to be trained or scored on them.
 #
 # ## Recap

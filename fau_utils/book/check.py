@@ -1,4 +1,4 @@
-"""Checks of built pages: self-contained, links lead somewhere, no errors, images have words, no paths of a machine."""
+"""Checks of built pages: self-contained, links lead somewhere, no errors, pictures have words, no machine's paths."""
 
 import re
 import sys
@@ -32,6 +32,8 @@ _CSS_URL = re.compile(r"""url\(\s*['"]?([^'")]+)['"]?\s*\)|@import\s+['"]([^'"]+
 _SCRIPT_FETCH = re.compile(
     r"""(?:\bimport\s*\(?|\bfrom|\bfetch\s*\(|importScripts\s*\(|\.src\s*=)\s*['"`]((?:https?:)?//[^'"`]+)"""
 )
+_DRAWS = re.compile(r"<(script|img|svg|canvas|video)\b", re.IGNORECASE)  # what is more than words and tables
+_SAYS = re.compile(r"aria-label(ledby)?=|<(fig)?caption\b", re.IGNORECASE)
 _ERRORS = ("Traceback (most recent call last)", "PapermillExecutionError", "papermill-error-cell")
 
 
@@ -151,10 +153,18 @@ def check_figures(name: str, notebook: dict) -> list[Problem]:
     problems = []
     for number, cell in enumerate(notebook["cells"], start=1):
         outputs = [output.get("data", {}) for output in cell.get("outputs", [])]
-        figure = cell["metadata"].get("mystnb", {}).get("figure", {}).get("name")
-        pictures = sum(any(kind.startswith("image/") for kind in data) for data in outputs)
-        if figure and pictures != 1:
-            problems.append(Problem(name, f"cell {number}: figure {figure} is {pictures} pictures, expected 1"))
+        figure = cell["metadata"].get("mystnb", {}).get("figure", {})
+        named = figure.get("name")
+        pictures = [data for data in outputs if any(kind.startswith("image/") for kind in data)]
+        drawn = ["".join(data["text/html"]) for data in outputs if data not in pictures and "text/html" in data]
+        shown = len(pictures) + len(drawn)
+        if named and shown != 1:
+            problems.append(Problem(name, f"cell {number}: figure {named} is {shown} pictures, expected 1"))
+        if (pictures or named) and not (named and figure.get("caption")):
+            problems.append(Problem(name, f"cell {number} shows a picture; give it a figure with a name and a caption"))
+        if not named and any(_DRAWS.search(page) and not _SAYS.search(page) for page in drawn):
+            said = f"cell {number} draws in HTML; give it a figure with a caption, or an aria-label"
+            problems.append(Problem(name, said))
         for data in outputs:
             text = "".join(data.get("text/plain", ""))
             if set(data) == {"text/plain"} and re.search(r"<matplotlib\.|^Text\(|<Axes", text):

@@ -124,7 +124,7 @@ def _of_section(section: "Tag") -> Iterator[Slide]:
     )
     for paragraph in declared:
         yield Slide(f'{head}<div class="declared">{paragraph}{_list_after(paragraph)}</div>')
-    for figure in section.select("figure:has(img)"):
+    for figure in section.select("figure:has(img):not(:has(table))"):
         yield Slide(head + str(figure))
     chosen = "table" if title == "Evidence" else "table.table"  # elsewhere those of the text
     yield from (Slide(head + str(table)) for table in section.select(chosen))

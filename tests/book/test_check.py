@@ -70,24 +70,45 @@ def test_an_empty_folder_is_no_book(tmp_path):
     assert len(check(tmp_path)) == 1
 
 
-def _cell(*outputs, figure=None):
-    about = {"mystnb": {"figure": {"name": figure}}} if figure else {}
+def _cell(*outputs, figure=None, caption="What is seen."):
+    about = {"mystnb": {"figure": {"name": figure, "caption": caption}}} if figure else {}
     return {"cell_type": "code", "metadata": about, "outputs": [{"data": data} for data in outputs]}
 
 
+PICTURE = {"image/png": "x", "text/plain": "<Figure size 640x480>"}
+
+
 def test_a_figure_that_is_missing_or_doubled_is_told():
-    picture = {"image/png": "x", "text/plain": "<Figure size 640x480>"}
     cells = [
-        _cell(picture, figure="a"),
+        _cell(PICTURE, figure="a"),
         _cell(figure="b"),
-        _cell(picture, picture, figure="c"),
-        _cell(picture, picture),
+        _cell(PICTURE, PICTURE, figure="c"),
+        _cell({"text/html": "<table></table>"}, figure="d"),
     ]
     problems = [problem.what for problem in check_figures("00_x", {"cells": cells})]
     assert problems == [
         "cell 2: figure b is 0 pictures, expected 1",
         "cell 3: figure c is 2 pictures, expected 1",
     ]
+
+
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [
+        (_cell(PICTURE), "shows a picture"),
+        (_cell({"image/svg+xml": "<svg/>"}), "shows a picture"),
+        (_cell(PICTURE, figure="a", caption=""), "shows a picture"),
+        (_cell({"text/html": "<div id=x></div><script>Plotly.newPlot('x')</script>"}), "draws in HTML"),
+        (_cell({"text/html": ["<img src='data:x'", " alt='a face'>"]}), "draws in HTML"),
+        (_cell({"text/html": "<script>moves()</script>"}, figure="a"), None),
+        (_cell({"text/html": "<div aria-label='Ages'><script>moves()</script></div>"}), None),
+        (_cell({"text/html": "<table><caption>Ages</caption></table><script>sorts()</script>"}), None),
+        (_cell({"text/html": "<table><tr><td>1</td></tr></table>"}), None),
+    ],
+)
+def test_what_is_drawn_has_a_caption_or_a_name(cell, said):
+    problems = [problem.what for problem in check_figures("00_x", {"cells": [cell]})]
+    assert [said in problem for problem in problems] == ([True] if said else [])
 
 
 def test_the_name_of_a_plot_object_on_a_page_is_told():
