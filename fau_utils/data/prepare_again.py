@@ -163,7 +163,8 @@ def run(job: Job, number: int, first: int, table: pd.DataFrame) -> tuple[int, in
         members = _pack(job, number, first, table, tried, known, cut)
     for decision in decisions:
         job.points.write(decision.row, decision.marks[None])
-    known.loc[tried] = pd.DataFrame([decision.cells() for decision in decisions]).astype(KINDS).set_index(tried)
+    anew = pd.DataFrame([decision.cells() for decision in decisions], index=tried).astype(KINDS)
+    known = pd.concat([known.drop(index=tried), anew]).sort_index()
     if job.form == "tar":
         for row, member in members.items():
             known.loc[row, ["key", "offset", "bytes"]] = list(member)
