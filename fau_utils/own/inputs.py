@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -91,11 +92,26 @@ def pictures(one: Input, *, start: int = 0, step: int = 1) -> Iterator[tuple[int
         if not start:
             yield 0, 0.0, _upright(one.path)
         return
-    from fau_utils.data import video
+    yield from _film(one.path, start=start, step=step)
 
-    fps = float(video.info(one.path).fps or 25)
-    for k, picture in enumerate(video.frames(one.path, start=start, step=step, threads=2)):
-        yield start + k * step, (start + k * step) / fps, picture
+
+def _film(path: Path, *, start: int, step: int) -> Iterator[tuple[int, float, np.ndarray]]:
+    """Frames as they are to be shown: each at its own time since the film began, turned as the camera was held.
+
+    Where a container has no time stamps, as old AVI files, time follows from the number.
+    """
+    from fau_utils.data.decoder import Decoder
+
+    with Decoder(path, threads=2) as decoder:
+        stream = decoder.stream
+        began = float((stream.start_time or 0) * (stream.time_base or 0))
+        fps = float(stream.average_rate or 25)
+        decoder.advance(start)
+        for k, frame in enumerate(islice(decoder.all(partial=False), 0, None, step)):
+            number = start + k * step
+            time = number / fps if frame.time is None else float(frame.time) - began
+            quarter = round(frame.rotation / 90)  # to the left
+            yield number, time, np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), quarter))
 
 
 def _upright(path: Path) -> np.ndarray:
