@@ -4,17 +4,15 @@ Works on a plain table, a row per finished run, as ``fau bench export --referenc
 is, its scores with draws of the test people, what it cost, and ``person_f1``, a score per test person.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from fau_utils.metrics.compare import Difference, Ranks, detectable, holm, paired, ranks
-from fau_utils.results import published
 from fau_utils.results.study import estimate
 from fau_utils.training import Predictions
 
@@ -251,50 +249,6 @@ def power(
     found = pd.DataFrame(rows).T
     found.index.name, found.columns.name = "seeds", "people"
     return found
-
-
-def beside(
-    rows: pd.DataFrame, found: pd.DataFrame, *, data: str, folds: int, names: Mapping[str, str], score: str = "f1"
-) -> pd.DataFrame:
-    """Published means with ours beside them, where the same dataset was tested in as many folds; else empty.
-
-    Parameters
-    ----------
-    rows : DataFrame
-        Of :func:`fau_utils.results.published.select`, of one dataset.
-    found : DataFrame
-        Of :func:`board`.
-    data : str
-        What the dataset is called in a grid.
-    folds : int
-    names : mapping
-        A published method's name to ours.
-    score : str
-
-    Returns
-    -------
-    DataFrame
-        ``method, venue, published, ours, read through, second hand, remark``, the best published first; the same number
-        of the same source once.
-    """
-    same = found[(found["data"].map(lambda name: Path(name).name.lower()) == data) & (found["folds"] == folds)]
-    mine = {row["method"]: words((row[score], row[f"{score}_low"], row[f"{score}_high"])) for _, row in same.iterrows()}
-    means = rows[rows["au"] == published.AVERAGE]
-    made = pd.DataFrame(
-        {
-            "method": means["method"],
-            "venue": (
-                means["venue"].fillna("") + " " + means["year"].astype("Int64").astype("string").fillna("")
-            ).str.strip(),
-            "published": means["value"],
-            "ours": means["method"].map(lambda name: mine.get(names.get(name, ""), "")),
-            "read through": published.through(means),
-            "second hand": means["secondary"],
-            "inconsistent": means["inconsistent"],
-            "remark": means["remark"].where(means["remark"] != "", means["protocol"].str.partition("; ")[2]),
-        }
-    )
-    return made.drop_duplicates().sort_values("published", ascending=False, ignore_index=True)
 
 
 def _differences(table: pd.DataFrame, score: str) -> Iterator[tuple[str, str, np.ndarray, list[np.ndarray] | None]]:

@@ -6,7 +6,7 @@ import pytest
 
 from fau_utils.frames import Frames
 from fau_utils.metrics.compare import detectable
-from fau_utils.results import leaderboard, published
+from fau_utils.results import leaderboard
 from fau_utils.results.study import contrast, estimate
 from fau_utils.training import Predictions
 
@@ -136,27 +136,3 @@ def test_runs_from_before_a_score_was_measured_have_an_empty_cell():
     assert text["AUC, hidden, %"].tolist()[1] == text["F1, tuned, %"].tolist()[1]
     assert np.isnan(keys["AUC, hidden, %"][0])
     assert text["fall, lab to wild, points"].tolist() == ["0.0 [0.0, 0.0]"] * 2
-
-
-def test_ours_stands_beside_a_published_number_only_for_the_same_dataset_and_folds():
-    rows = published.select(dataset="BP4D", protocol="3-fold")
-    names = {"FMAE-IAT (ViT-L)": "fmae-iat"}
-    table = _table({"fmae-iat": 60}, folds=("A", "B", "C")).assign(data="bp4d")
-    asked = {"data": "bp4d", "folds": 3, "names": names, "score": "f1_tuned"}
-    found = leaderboard.beside(rows, leaderboard.board(table), **asked).set_index("method")
-    assert found.loc["FMAE-IAT (ViT-L)", "ours"].startswith(f"{table['f1_tuned'].mean():.1f} [")
-    assert (found["ours"] != "").sum() == 1
-    assert found["published"].is_monotonic_decreasing
-    for other in (table.assign(data="synth"), table[table["fold"] != "C"]):
-        assert (leaderboard.beside(rows, leaderboard.board(other), **asked)["ours"] == "").all()
-
-
-def test_what_was_read_through_another_paper_says_which():
-    rows = published.select(dataset="BP4D", protocol="3-fold")
-    found = leaderboard.beside(
-        rows, leaderboard.board(_table({"a": 1})), data="bp4d", folds=3, names={}, score="f1_tuned"
-    )
-    by = found.drop_duplicates("method").set_index("method")["read through"]
-    assert (by["CLP"], by["MoCo"], by["EAC-Net"]) == ("AUNCE", "AUNCE", "ME-GraphAU")
-    assert {by["AUNCE"], by["FMAE-IAT (ViT-L)"], by["FMAE ViT-B"], by["MDHR (Swin-B)"]} == {""}
-    assert found.set_index("method").loc["MoCo", "second hand"]
