@@ -1,10 +1,12 @@
 """The moving average of the weights, which is often better than the weights themselves."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+
+from fau_utils.training.state import local, put
 
 
 class Ema:
@@ -39,12 +41,12 @@ class Ema:
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Take in the weights after a step, counted from 0; one kernel for all on a GPU, and nothing waits for it."""
-        torch._foreach_lerp_(self.average, [p.detach() for p in self._parameters], 1 - self.decay(step))
+        torch._foreach_lerp_(_here(self.average), _here(self._parameters), 1 - self.decay(step))
 
     @torch.no_grad()
     def take(self) -> None:
         """Put the average into the module, for good."""
-        torch._foreach_copy_([p.detach() for p in self._parameters], self.average)
+        torch._foreach_copy_(_here(self._parameters), _here(self.average))
 
     @contextmanager
     def swapped(self) -> Iterator[None]:
@@ -70,7 +72,7 @@ class Ema:
     def load(self, state: dict[str, Tensor]) -> None:
         """The inverse of :meth:`state`."""
         for name, average in self.state().items():
-            average.copy_(state[name])
+            put(average, state[name])
 
 
 @contextmanager
@@ -81,6 +83,10 @@ def averaged(ema: Ema | None) -> Iterator[None]:
         return
     with ema.swapped():
         yield
+
+
+def _here(values: Iterable[Tensor]) -> list[Tensor]:
+    return [local(value.detach()) for value in values]
 
 
 def _floats(values: Iterator[nn.Parameter]) -> list[nn.Parameter]:

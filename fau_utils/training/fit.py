@@ -20,6 +20,7 @@ from fau_utils.training.checkpoints import Checkpoints
 from fau_utils.training.choice import Best, Choice, look, refuse_unfair
 from fau_utils.training.compiled import compiled
 from fau_utils.training.device import resolve
+from fau_utils.training.divided import apart, gathered
 from fau_utils.training.ema import Ema, averaged
 from fau_utils.training.fitted import Fitted
 from fau_utils.training.launch import fabric_for, synchronise_batch_norm
@@ -31,6 +32,7 @@ from fau_utils.training.prepared import crosses, placed, prepare, refuse_divided
 from fau_utils.training.readings import Readings, refuse_not_finite
 from fau_utils.training.repeatable import repeatable
 from fau_utils.training.saver import Moving, Saver
+from fau_utils.training.state import full
 
 
 def fit(
@@ -113,7 +115,7 @@ def fit(
         precision = saver.precision or precision_for(precision, method, train, device=device, budget=budget, seed=seed)
         fabric = fabric_for(device=device, precision=precision)
     device, rank, world = fabric.device, fabric.global_rank, fabric.world_size
-    refuse_divided(fabric, validation=val, checkpoints=checkpoints, ema=budget.ema)
+    refuse_divided(fabric, compile=compile)
     train = placed(train, method, device=device)
     views = views_of(train, budget)
     steps = budget.steps(views)
@@ -128,12 +130,13 @@ def fit(
     bar = bar_for(method, total=views, initial=views * saver.step // max(1, steps), on=progress and rank == 0)
     with running(method, seed=seed + rank, device=device), compiled(method, wanted=compile), saver, told, bar:
         prepare(method, train, budget=budget, seed=seed, device=device)
-        module, optimizer = set_up(synchronise_batch_norm(method, fabric), budget, fabric=fabric)
+        learner = apart(method, fabric)
+        module, optimizer = set_up(synchronise_batch_norm(learner, fabric), budget, fabric=fabric)
         gradients = Gradients(fabric, module, micro=budget.micro, batch_size=budget.batch_size)
         readings = Readings(every=max(1, min(50, steps // 50)))
-        ema = Ema(method, decay=budget.ema) if budget.ema else None
+        ema = Ema(learner, decay=budget.ema) if budget.ema else None
         best = Best(choose)
-        run = Moving(method, optimizer, gradients, readings, ema, best)
+        run = Moving(learner, optimizer, gradients, readings, ema, best)
         first, already, rows = saver.resume(run, fabric=fabric)
         begin, shown = time.perf_counter() - already, views * first // max(1, steps)
         told.start({"learner": type(method).__name__, "views": views, **decides, "budget": asdict(budget)})
@@ -141,7 +144,7 @@ def fit(
 
         for step, batch in enumerate(batches(skip=first), start=first):
             if step == first and device.type == "cuda":
-                deterministic = repeatable(gradients, method, batch, device=device)
+                deterministic = repeatable(gradients, learner, batch, device=device)
             rate, norm = budget.rate(step, steps=steps), None
 
             losses = gradients.of(batch, step=step)
@@ -153,7 +156,7 @@ def fit(
                 optimizer.zero_grad()
             if ema is not None:
                 ema.update(step)
-            readings.add(losses, norm=norm)
+            readings.add(losses, norm=norm if norm is None else full(norm))
 
             before, shown = shown, views * (step + 1) // steps  # of all processes
             bar.update(shown - before)
@@ -170,7 +173,7 @@ def fit(
                 bar.set_postfix(loss=f"{row['loss']:.3f}", refresh=False)
                 with averaged(ema):
                     if looks:
-                        row |= fabric.broadcast(look(method, val, device=device, choose=choose))
+                        row |= fabric.broadcast(look(gathered(learner, method), val, device=device, choose=choose))
                         best.see(method, row)
                 rows.append(row if ema is None else {**row, "ema": ema.decay(step)})
                 told.row(rows[-1])
@@ -180,7 +183,7 @@ def fit(
         refuse_short(train, shown, views=views, steps=steps)
         if ema is not None:
             ema.take()
-        best.take(method)
+        best.take(gathered(learner, method))
 
     history = pd.DataFrame(rows)
     return Fitted(

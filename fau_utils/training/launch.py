@@ -6,7 +6,8 @@ processes come to be is the only difference between a laptop, a machine with eig
 * ``ddp``: this program starts itself again, once per further device. For scripts and for ``fau train``.
 * ``ddp_notebook``: copies of a notebook's kernel, by fork; on GPUs before anything has touched CUDA.
 * ``ddp_spawn``: new interpreters that import the function. For tests and other programs.
-* ``fsdp``: as ``ddp``, with weights, gradients and the optimiser's moments divided among GPUs.
+* ``fsdp``: as ``ddp``, with weights, gradients and the optimiser's moments divided among processes
+  (:mod:`fau_utils.training.divided`).
 * under ``torchrun`` or ``srun`` the processes are there already, and are found by their environment.
 
 Two processes give the loss curve of one, up to rounding: they share its very batches and mirrored faces, and
@@ -23,11 +24,12 @@ from typing import Any, Literal, get_args
 
 import torch
 from lightning.fabric import Fabric
-from lightning.fabric.strategies import DDPStrategy, FSDPStrategy, Strategy
+from lightning.fabric.strategies import DDPStrategy, Strategy
 from torch import nn
 from torch.multiprocessing import ProcessRaisedException
 
 from fau_utils.training.device import resolve
+from fau_utils.training.divided import dividing
 from fau_utils.training.quiet import quiet_lightning
 
 log = logging.getLogger(__name__)
@@ -131,8 +133,8 @@ def fabric_for(
     cuda = device.type == "cuda"
     if cuda and devices > torch.cuda.device_count():
         raise ValueError(f"{devices} GPUs are asked for, this machine has {torch.cuda.device_count()}")
-    if strategy == "fsdp" and not cuda:
-        raise ValueError("fsdp divides a model among GPUs, found none; use ddp on a CPU")
+    if strategy == "fsdp" and not cuda and is_first():
+        log.warning("fsdp on a CPU saves no memory, as its processes share it; ddp is faster")
     many = devices * nodes > 1
     # one device without a strategy is the named one; several are counted from the first
     which: Any = [device.index] if cuda and not many else devices
@@ -141,7 +143,7 @@ def fabric_for(
             accelerator=device.type,
             devices=which,
             num_nodes=nodes,
-            strategy=_strategy(strategy, many=many, started=started is not None, unused=unused),
+            strategy=_strategy(strategy, world=devices * nodes, started=started is not None, unused=unused),
             precision=precision or ("bf16-mixed" if cuda else "32-true"),
         )
 
@@ -179,14 +181,11 @@ def synchronise_batch_norm(module: nn.Module, fabric: Fabric) -> nn.Module:
     return nn.SyncBatchNorm.convert_sync_batchnorm(module)
 
 
-def _strategy(way: Way, *, many: bool, started: bool, unused: bool) -> Strategy | str:
+def _strategy(way: Way, *, world: int, started: bool, unused: bool) -> Strategy | str:
     if way == "fsdp":
-        from timm.models.vision_transformer import Block
-
-        # whole blocks are gathered, used and freed; a state dict is whole again on the first process
-        return FSDPStrategy(auto_wrap_policy={Block}, state_dict_type="full")
+        return dividing(world=world)
     if way == "auto":
-        if not many:
+        if world == 1:
             return "auto"
         way = "ddp_notebook" if _in_notebook() and not started else "ddp"
     start = "popen" if started else _START[way]

@@ -6,6 +6,7 @@ from torch import nn
 
 from fau_utils.methods.contract import Learner
 from fau_utils.training.budget import Budget
+from fau_utils.training.divided import divides
 
 FUSED: tuple[str, ...] = ("cpu", "cuda", "mps", "xpu")
 """Kinds of device on which one kernel updates all parameters."""
@@ -44,7 +45,11 @@ def set_up(learner: Learner, budget: Budget, *, fabric: Fabric) -> tuple[nn.Modu
         if fabric.world_size > 1:
             raise ValueError(f"{type(learner).__name__} learns without gradients; train it in one process")
         return learner, None
-    module, optimizer = fabric.setup(learner, optimizer)
+    if divides(fabric):  # its parameters are others afterwards
+        module = fabric.setup_module(learner)
+        optimizer = fabric.setup_optimizers(adamw(learner, budget))
+    else:
+        module, optimizer = fabric.setup(learner, optimizer)
     module.mark_forward_method("loss")
     return module, optimizer
 

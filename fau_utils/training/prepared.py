@@ -2,7 +2,6 @@
 
 import torch
 from lightning.fabric import Fabric
-from lightning.fabric.strategies import FSDPStrategy
 from torch import Tensor
 
 from fau_utils.data.images import ImageSet
@@ -10,6 +9,7 @@ from fau_utils.data.source import Source, known_length
 from fau_utils.data.weights import negatives_per_positive, positive_rates
 from fau_utils.methods.contract import Learner, Method
 from fau_utils.training.budget import Budget
+from fau_utils.training.divided import divides
 from fau_utils.training.evaluate import matched
 
 PREPARE_WITH = 2048
@@ -100,7 +100,7 @@ def positive_weights(train: Source) -> Tensor:
 
 
 def refuse_divided(fabric: Fabric, **wanted: object) -> None:
-    """Check that nothing is asked for that needs the whole model on a GPU while ``fsdp`` has divided it.
+    """Check that nothing is asked for that ``fsdp``, which divides the model, cannot do.
 
     Raises
     ------
@@ -108,8 +108,8 @@ def refuse_divided(fabric: Fabric, **wanted: object) -> None:
         Names what was asked for.
     """
     asked = [name for name, value in wanted.items() if value]
-    if asked and isinstance(fabric.strategy, FSDPStrategy):
-        raise ValueError(f"{', '.join(asked)}: not with fsdp, which gives each GPU a part of the model only; use ddp")
+    if asked and divides(fabric):
+        raise ValueError(f"{', '.join(asked)}: not with fsdp, which divides the model; use ddp")
 
 
 def crosses(before: int, after: int, every: int) -> bool:

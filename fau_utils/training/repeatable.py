@@ -5,6 +5,7 @@ from torch import nn
 
 from fau_utils.batch import Batch
 from fau_utils.training.memory import Gradients, Undo
+from fau_utils.training.state import local
 
 
 def repeatable(gradients: Gradients, learner: nn.Module, batch: Batch, *, device: torch.device) -> bool:
@@ -18,7 +19,7 @@ def repeatable(gradients: Gradients, learner: nn.Module, batch: Batch, *, device
     found = []
     for _ in range(2):
         gradients.of(batch, step=0)
-        found.append([p.grad.clone() for p in learner.parameters() if p.grad is not None])
+        found.append([local(p.grad).clone() for p in learner.parameters() if p.grad is not None])
         learner.zero_grad()
         before.undo()
     # NaN is equal to itself here

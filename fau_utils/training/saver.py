@@ -19,6 +19,7 @@ from fau_utils.training import state
 from fau_utils.training.budget import Budget
 from fau_utils.training.checkpoints import Checkpoint, Checkpoints, Writer
 from fau_utils.training.choice import Best
+from fau_utils.training.divided import divides
 from fau_utils.training.ema import Ema
 from fau_utils.training.memory import Gradients
 from fau_utils.training.prepared import crosses
@@ -141,7 +142,7 @@ class Saver:
             return
         self._saved = step
         random = state.randomness(self._fabric)
-        if self._writer is None:
+        if self._writer is None and not divides(self._fabric):
             return
         kept = {"readings": torch.stack(run.readings.kept)} if run.readings.kept else {}
         tensors = state.on_cpu(
@@ -153,6 +154,8 @@ class Saver:
                 **kept,
             }
         )
+        if self._writer is None:
+            return
         said = {
             "configuration": self._configuration,
             "precision": str(self._fabric._precision.precision),

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor, distribute_tensor
 
 Tensors = dict[str, Tensor]
 
@@ -13,12 +14,30 @@ Tensors = dict[str, Tensor]
 def on_cpu(tensors: Mapping[str, Tensor]) -> Tensors:
     """Copies on the CPU: all are under way at once, and a GPU is waited for only at the end."""
     copies = {
-        name: value.detach().to("cpu", non_blocking=True) if value.is_cuda else value.detach().clone()
+        name: full(value).detach().to("cpu", non_blocking=True) if value.is_cuda else full(value).detach().clone()
         for name, value in tensors.items()
     }
     if any(value.is_cuda for value in tensors.values()):
         torch.cuda.synchronize()
     return copies
+
+
+def full(value: Tensor) -> Tensor:
+    """A tensor that is divided among processes, put together in all of them; another one is as it was."""
+    return value.full_tensor() if isinstance(value, DTensor) else value
+
+
+def local(value: Tensor) -> Tensor:
+    """This process's part of a tensor."""
+    return value.to_local() if isinstance(value, DTensor) else value
+
+
+def put(here: Tensor, value: Tensor) -> None:
+    """Copy into a tensor, or into each process's part of it."""
+    value = full(value).detach()
+    if isinstance(here, DTensor):
+        value = distribute_tensor(value.to(here.device), here.device_mesh, here.placements)
+    here.detach().copy_(value)
 
 
 def whole(module: nn.Module) -> Tensors:
@@ -59,7 +78,7 @@ def put_whole(module: nn.Module, state: Tensors) -> None:
             continue
         if here[name].shape != value.shape:
             raise ValueError(f"expected {name} of shape {tuple(here[name].shape)}, found {tuple(value.shape)}")
-        here[name].detach().copy_(value)
+        put(here[name], value)
     if extra:
         module.load_state_dict(extra, strict=False)
 
@@ -83,7 +102,9 @@ def put_moments(module: nn.Module, optimizer: torch.optim.Optimizer, state: Tens
         name, _, what = key.rpartition("|")
         parameter = parameters[name]
         if value.shape == parameter.shape and value.dim():
-            value = torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
+            moment = torch.empty_like(parameter, dtype=value.dtype, requires_grad=False)
+            put(moment, value)
+            value = moment
         elif fused:
             value = value.to(parameter.device)  # the count of steps
         optimizer.state[parameter][what] = value

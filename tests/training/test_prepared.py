@@ -2,10 +2,10 @@ import types
 
 import pytest
 import torch
-from lightning.fabric.strategies import FSDPStrategy
 
 from fau_utils.methods import CnnDetector, LandmarkMlp
 from fau_utils.training import Budget, fit
+from fau_utils.training.divided import dividing
 from fau_utils.training.prepared import crosses, placed, refuse_divided
 
 BUDGET = Budget("tiny", views=48, batch_size=16)
@@ -59,11 +59,11 @@ def test_a_source_that_ends_too_early_is_no_finished_run(blobs):
 
 
 def test_what_needs_the_whole_model_is_refused_when_it_is_divided():
-    divided, whole = types.SimpleNamespace(strategy=FSDPStrategy()), types.SimpleNamespace(strategy=None)
-    with pytest.raises(ValueError, match="checkpoints, ema: not with fsdp"):
-        refuse_divided(divided, validation=None, checkpoints=object(), ema=0.9)
-    refuse_divided(divided, validation=None, checkpoints=None, ema=0.0)
-    refuse_divided(whole, validation=object(), checkpoints=object(), ema=0.9)
+    divided, whole = types.SimpleNamespace(strategy=dividing(world=2)), types.SimpleNamespace(strategy=None)
+    with pytest.raises(ValueError, match="compile: not with fsdp"):
+        refuse_divided(divided, compile=True)
+    refuse_divided(divided, compile=False)
+    refuse_divided(whole, compile=True)
 
 
 def test_a_multiple_is_passed_once():

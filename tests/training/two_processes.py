@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from fau_utils.methods import Losses, Method, VitDetector, masked_bce
+from fau_utils.methods import Losses, Method, masked_bce
 from fau_utils.training import Budget, fit
 from fau_utils.training.checkpoints import Checkpoints
 from fau_utils.training.launch import launch
@@ -119,22 +119,7 @@ def main(out):
         launch(train, out, unknown, False, device="cpu")
 
 
-def divided(fabric, out, name):
-    faces = make_blobs(7, 6, size=32)
-    method = VitDetector(faces.aus, size=32)
-    fitted = fit(method, faces, budget=BUDGET.replace(lr=1e-3), seed=3, fabric=fabric, progress=False)
-    weights = [value.float().flatten().cpu() for value in method.state_dict().values()]
-    if fabric.is_global_zero:
-        told = {"loss": fitted.history["loss"].tolist(), "weights": torch.cat(weights).tolist()}
-        (out / f"{name}.json").write_text(json.dumps(told))
-
-
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
-    if sys.argv[2:] == ["fsdp"]:
-        several = {"devices": torch.cuda.device_count(), "strategy": "fsdp", "device": "cuda"}
-        launch(divided, folder, "fsdp", **several)
-        launch(divided, folder, "one", device="cuda")
-    else:
-        (folder / "unused").mkdir()
-        main(folder)
+    (folder / "unused").mkdir()
+    main(folder)
