@@ -7,7 +7,16 @@ import torch
 from fau_utils.data import synth
 from fau_utils.faces.patches import fixed_masks
 from fau_utils.faces.population import Split, SynthFaces
-from fau_utils.methods import METHODS, BaseRate, CnnDetector, LandmarkMlp, OcclusionMae
+from fau_utils.methods import (
+    METHODS,
+    BaseRate,
+    Clp,
+    CnnDetector,
+    DomainSeparation,
+    LandmarkMlp,
+    OcclusionMae,
+    SupervisedClips,
+)
 from fau_utils.methods.contract import Losses, Method
 from fau_utils.stress import hidden_aus, occlude, occlusion_curve, support_in_patches, wearing
 
@@ -59,15 +68,19 @@ def test_any_method_of_the_book_can_be_tested(faces):
         "published": OcclusionMae(
             aus, size=32, patch=8, model="small", dim=24, heads=2, depth=2, width=8, distil="none"
         ),
+        "clp, tuned": SupervisedClips(aus, size=32, dim=16, init=Clp(size=32, dim=16, watch=False)),
+        "domain separation": DomainSeparation(aus, size=32),
     }
     table = occlusion_curve(methods, faces, kinds=("random", "block", "eyes"), ratios=(0.0, 1.0), device="cpu")
-    assert len(table) == 5 * 5
+    assert len(table) == len(methods) * 5
     assert table[["f1", "auc"]].notna().all(axis=None)
     hidden = table.groupby(["kind", "ratio"])["hidden"].first()
     assert hidden["random"].tolist() == [0, 1]
     # where everything is hidden, a method of pixels knows nothing
     blind = table[(table.method == "student") & (table.kind == "random") & (table.ratio == 1)]
     assert blind["auc"].item() == pytest.approx(50)
+    whole = table[table.ratio == 0].set_index(["kind", "method"])["auc"]
+    assert whole["random"].equals(whole["block"])
 
 
 def test_draws_are_other_masks_and_can_be_repeated(faces):
