@@ -15,7 +15,7 @@ from fau_utils.own.model import Model
 
 TILE = 240  # px
 MOST = 48
-"""Stills on a sheet; later ones are not drawn."""
+"""Stills on a sheet; how many later ones are left out is said."""
 _ANSWER, _SILENCE = (0, 114, 178), (213, 94, 0)
 
 Row = dict[str, Any]
@@ -23,8 +23,8 @@ Row = dict[str, Any]
 
 def write(
     parts: Iterable[pd.DataFrame], files: Sequence[inputs.Input], *, folder: Path, model: Model, step: int = 1
-) -> list[Path]:
-    """Draw everything; a frame is in memory, and the stills of one sheet.
+) -> tuple[list[Path], int]:
+    """Draw everything; a frame is in memory, and the stills of one sheet. Returns the files, and the stills left out.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def write(
         Every how many frames were looked at.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    by_name, made, tiles = {str(one.path): one for one in files}, [], []
+    by_name, made, tiles, left_out = {str(one.path): one for one in files}, [], [], 0
     rows = (row for part in parts for row in part.assign(**_decided(part, model)).to_dict("records"))
     for name, of_file in groupby(rows, key=lambda row: row["input"]):
         one = by_name[name]
@@ -53,10 +53,12 @@ def write(
             made.append(path)
         elif len(tiles) < MOST:
             tiles.append(_tile(one, list(of_file)))
+        else:
+            left_out += 1
     if tiles:
         made.append(folder / "sheet.jpg")
         _sheet(tiles).save(made[-1], quality=90)
-    return made
+    return made, left_out
 
 
 def _decided(part: pd.DataFrame, model: Model) -> dict[str, list[str]]:

@@ -90,6 +90,8 @@ class Done:
     unreadable : list of (str, str)
         File and what is wrong with it.
     overlays : list of Path
+    undrawn : int
+        Stills for which the sheet has no room.
     """
 
     out: Path
@@ -99,6 +101,7 @@ class Done:
     abstained: dict[str, int]
     unreadable: list[tuple[str, str]]
     overlays: list[Path] = field(default_factory=list)
+    undrawn: int = 0
 
 
 def predict(wanted: Wanted) -> Done:
@@ -248,15 +251,17 @@ def _finish(work: Work, files, loaded: models.Model, detector: str, wanted: Want
         for rows in work.parts():
             yield table.with_own(rows, rest, loaded, whose=wanted.neutral)
 
-    overlays = []
+    overlays, undrawn = [], 0
     if wanted.overlay is not None:
-        overlays = overlay.write(final(), files, folder=wanted.overlay, model=loaded, step=wanted.step)
+        overlays, undrawn = overlay.write(final(), files, folder=wanted.overlay, model=loaded, step=wanted.step)
     unreadable = [tuple(pair) for pair in state["unreadable"]]
     said = table.description(loaded, detector=detector, whose=wanted.neutral, rest=rest, unreadable=unreadable)
     counts = table.write(final(), wanted.out, layout=wanted.layout, model=loaded, said=said)
     work.remove()
     reasons = {name: count for name, count in counts.items() if name not in ("", "faces", "answered")}
-    return Done(wanted.out, state["pictures"], counts["faces"], counts["answered"], reasons, unreadable, overlays)
+    return Done(
+        wanted.out, state["pictures"], counts["faces"], counts["answered"], reasons, unreadable, overlays, undrawn
+    )  # fmt: skip
 
 
 def render(done: Done) -> str:
@@ -264,6 +269,8 @@ def render(done: Done) -> str:
     lines = [f"{done.out}: {done.pictures:,} pictures, {done.faces:,} faces, {done.answered:,} with an answer"]
     lines += [f"  {count:6,}  {name}: {REASONS[name]}" for name, count in sorted(done.abstained.items())]
     lines += [f"  {path}" for path in done.overlays]
+    if done.undrawn:
+        lines += [f"  {done.undrawn} stills are not on the sheet, which has room for {overlay.MOST}"]
     if done.unreadable:
         lines += [f"{len(done.unreadable)} files could not be read to their end:"]
         lines += [f"  {name}: {why}" for name, why in done.unreadable]

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,7 @@ def write(parts: Iterable[pd.DataFrame], out: Path, *, layout: str, model: Model
     with partial.open("w", newline="") as file:
         if layout == "fau":
             file.writelines(f"# {name}: {_line(value)}\n" for name, value in said.items() if name != "columns")
+            file.writelines(f"# column {name}: {unit}\n" for name, unit in said["columns"].items())
         for number, rows in enumerate(parts):
             counts.update(rows[layouts.WHY])
             counts["faces"] += int(rows["face"].notna().sum())
@@ -110,5 +112,7 @@ def _line(value: Any) -> str:
 
 
 def read(path: str | Path) -> pd.DataFrame:
-    """A table in our layout."""
-    return pd.read_csv(path, comment="#", keep_default_na=True)
+    """A table in our layout. Only the lines before the names of the columns are header: a path may have a # in it."""
+    with Path(path).open(newline="") as file:
+        header = sum(1 for _ in takewhile(lambda line: line.startswith("#"), file))
+    return pd.read_csv(path, skiprows=header, keep_default_na=True)

@@ -11,6 +11,7 @@ import pytest
 from squares import film, picture, save
 
 from fau_utils.cli import main
+from fau_utils.data import video
 from fau_utils.own import layouts, overlay, predict, rehearsal, table
 from fau_utils.own.predict import Wanted
 from fau_utils.own.work import OtherWork, Work
@@ -40,6 +41,8 @@ def test_the_header_names_units_threshold_model_and_protocol(tmp_path, model, bl
         "TEACHING ONLY",
         "unit: probability",
         "threshold: AU1 ",
+        "column yaw: degrees",
+        "column AUn: probability",
         "protocol: ours",
         "blobs",
     ):
@@ -47,6 +50,15 @@ def test_the_header_names_units_threshold_model_and_protocol(tmp_path, model, bl
     said = json.loads(Path(f"{done.out}.json").read_text())
     assert {"AUn", "AUn_present", "abstained", *layouts.PLACE, *layouts.FACE} <= set(said["columns"])
     assert list(rows)[:4] == ["input", "frame", "time", "face"]
+
+
+def test_a_path_with_the_sign_of_the_header_keeps_its_row(tmp_path, model, blobs, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = save(Path("#1 session #2") / "a #3.png", picture((40, 20)))
+    _, rows = _looked(tmp_path, model, path)
+    assert rows["input"].tolist() == ["#1 session #2/a #3.png"]
+    assert rows["AU12"].notna().all() or rows["abstained"].notna().all()
+    assert len(rows.columns) > 30
 
 
 def test_a_face_outside_the_limits_has_a_reason_and_no_probability(tmp_path, model, blobs, monkeypatch):
@@ -153,6 +165,34 @@ def test_a_part_without_its_state_does_not_count(tmp_path):
     assert work.state() == {"file": 1}
 
 
+def test_a_long_film_takes_no_more_of_the_machine_than_a_short_one(tmp_path, model):
+    """Resident memory, in which decoders and torch count as well, while frames are looked at."""
+    child = (
+        "import sys\n"
+        "sys.path[:0] = sys.argv[1:3]\n"
+        "from pathlib import Path\n"
+        "import psutil, squares\n"
+        "from fau_utils.own import finders, predict\n"
+        "finders.finder = lambda name, device: (lambda images: [[]] * len(images), 'none')\n"
+        "used, see = [], predict.Looker.see\n"
+        "def watched(self, some, **options):\n"
+        "    see(self, some, **options)\n"
+        "    used.append(psutil.Process().memory_info().rss)\n"
+        "predict.Looker.see = watched\n"
+        "wanted = predict.Wanted((Path(sys.argv[3]),), Path(sys.argv[4]), sys.argv[5], part=64)\n"
+        "predict.predict(wanted)\n"
+        "print(len(used), used[len(used) // 10], max(used))\n"
+    )
+    path, still = tmp_path / "long.avi", picture((8, 20))
+    video.write(path, (still for _ in range(4000)), codec="mpeg4")  # 221 MB of pixels
+    root, here = Path(predict.__file__).parents[2], Path(__file__).parent
+    words = map(str, (root, here, path, tmp_path / "out.csv", model))
+    found = subprocess.run([sys.executable, "-c", child, *words], capture_output=True, text=True, check=True)
+    looks, early, most = map(int, found.stdout.split())
+    assert looks >= 4000 / 32
+    assert most - early < 60e6
+
+
 def test_memory_does_not_grow_with_the_length_of_a_video(tmp_path, model, blobs):
     peaks = []
     for frames in (16, 64):
@@ -169,13 +209,19 @@ def test_overlay_draws_every_frame_and_a_sheet(tmp_path, model, blobs):
     still = save(tmp_path / "a.png", picture((40, 20)))
     done, _ = _looked(tmp_path, model, path, still, overlay=tmp_path / "look", step=2)
     assert [p.name for p in done.overlays] == ["two_faces.mp4", "sheet.jpg"]
-    from fau_utils.data import video
-
     drawn = video.read(done.overlays[0], range(10))
     assert drawn.shape[1:3] == (96, 192)
     blue = np.abs(drawn[5].astype(int) - overlay._ANSWER).sum(-1) < 60
     orange = np.abs(drawn[5].astype(int) - overlay._SILENCE).sum(-1) < 60
     assert (blue | orange).sum() > 50
+
+
+def test_stills_without_room_on_the_sheet_are_counted(tmp_path, model, blobs, monkeypatch):
+    monkeypatch.setattr(overlay, "MOST", 2)
+    for k in range(5):
+        save(tmp_path / "in" / f"{k}.png", picture((40, 20)))
+    done, _ = _looked(tmp_path, model, tmp_path / "in", overlay=tmp_path / "look")
+    assert "3 stills are not on the sheet, which has room for 2" in predict.render(done)
 
 
 def test_frames_that_are_stepped_over_are_not_looked_at(tmp_path, model, blobs):
