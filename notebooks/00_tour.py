@@ -247,6 +247,7 @@ evidence([contrast]).style.hide(axis="index")
 #
 # ```{exercise} Which score hides the damage?
 # :label: ex-score
+# :minutes: 5
 # Compute the mean F1 behind the mask at threshold 0.5, and compare how much F1 and AUC fall. Put the two losses in points into
 # `answer = (f1_points, auc_points)`.
 # ```
@@ -283,6 +284,7 @@ round(f1_points, 1), round(auc_points, 1)
 #
 # ```{exercise} Find the bug
 # :label: ex-unknown
+# :minutes: 10
 # Some labels are *not coded* (`nan`). A public code base writes `label = (label == 1)` before it computes F1. What happens to an
 # AU that was never coded for half of the faces? Fix `buggy_f1` so that it agrees with the library.
 # ```

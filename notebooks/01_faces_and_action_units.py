@@ -497,6 +497,7 @@ plots.sheet(
 #
 # ```{exercise} Behind a mask
 # :label: ex-mask
+# :minutes: 5
 # Which AUs does a mask over the lower half of the face hide completely, for the person above? Use `support`, a tensor
 # `(16, 224, 224)`, and call the list of AU numbers `answer`.
 # ```
@@ -526,6 +527,7 @@ answer
 #
 # ```{exercise} Find the bug
 # :label: ex-columns
+# :minutes: 5
 # A published tool builds DISFA's label table like this: it lists the folder with one file per AU, and names the columns
 # AU1, AU2, AU4 … in the order of the paper. Everything runs. What is wrong, and which column holds AU 12? Call its name `answer`.
 # ```

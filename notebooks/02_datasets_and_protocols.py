@@ -620,6 +620,7 @@ evidence(contrasts).style.hide(axis="index")
 #
 # ```{exercise} Which fold was it?
 # :label: ex-fold
+# :minutes: 5
 # A paper calls this list of test people its second split. What do ME-GraphAU and FMAE-IAT call it? Put both names into
 # `answer = (megraph, fmae)`. (`fold_hash` and `which_published` know people by `bp4d/F001`.)
 # ```
@@ -656,6 +657,7 @@ answer
 #
 # ```{exercise} Find the bug
 # :label: ex-where
+# :minutes: 10
 # A public loader cleans code 9 with `au[np.where(au != 0) and np.where(au != 1)] = 0`: whatever is neither 0 nor 1 becomes
 # 0. Somebody who knows better repairs the line to write `nan`. F1 goes up. Why? Write `cleaned(au)`, which keeps the three
 # states.

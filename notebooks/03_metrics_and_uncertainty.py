@@ -769,6 +769,7 @@ evidence(contrasts).style.hide(axis="index")
 #
 # ```{exercise} Find the bug: a score for what nobody showed
 # :label: ex-undefined
+# :minutes: 10
 # ME-GraphAU's code adds `1e-20` to the denominator, so that F1 never divides by zero. An AU that does not occur in a fold, and that the method rightly
 # never predicts, then pulls the mean down. Mend `mean_f1` so that the check is true.
 # ```
@@ -812,6 +813,7 @@ assert check_mean_f1(mean_f1)
 #
 # ```{exercise} Find the bug: a fast sweep that is wrong at one threshold
 # :label: ex-sweep
+# :minutes: 10
 # FMAE-IAT's code tries 99 thresholds by 99 calls of an F1 function for each AU. Someone counted all scores in one pass instead, which is a hundred times as
 # fast, and wrong where a score equals a threshold. The rule is *present when the score is at least the threshold*. Mend `positives`.
 # ```
@@ -851,6 +853,7 @@ assert check_positives(positives)
 #
 # ```{exercise} How many people?
 # :label: ex-people
+# :minutes: 5
 # An interval over 27 people is 6 points wide. About how many people make it 3 points wide? Write `people_needed(people, width, wanted)`.
 # ```
 

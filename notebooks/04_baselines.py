@@ -314,6 +314,7 @@ evidence(contrasts).style.hide(axis="index")
 #
 # ```{exercise} The score of saying yes
 # :label: ex-yes
+# :minutes: 5
 # What F1 does a predictor get that says *yes* to every face, if an AU is present in a share `p` of them? Write `f1_of_yes(p)`.
 # ```
 
@@ -347,6 +348,7 @@ assert check_f1_of_yes(f1_of_yes)
 #
 # ```{exercise} Find the bug
 # :label: ex-overlap
+# :minutes: 5
 # A published set of lists for BP4D has these validation people, and these training people. Everything runs and the score is a little too
 # good. Write `leak(first, second)`, which returns who is on both sides, and find the culprit.
 # ```

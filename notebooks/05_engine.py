@@ -562,6 +562,7 @@ evidence(contrasts).style.hide(axis="index")
 #
 # ```{exercise} The rate of a block
 # :label: ex-layer-decay
+# :minutes: 10
 # FMAE fine-tunes a ViT-L with a layer decay of 0.65. Write `share(layer, blocks, decay)`: the share of the learning rate of layer 0 (the
 # patch embedding), layers 1 to `blocks`, and layer `blocks + 1` (the head). What share does the first block get?
 # ```
@@ -595,6 +596,7 @@ assert check_share(share)
 #
 # ```{exercise} Find the bug: the same order for ever
 # :label: ex-epoch-order
+# :minutes: 10
 # A published training script shuffles with a sampler that must be told the number of each epoch, and tells it only when there are several
 # GPUs. On one GPU, every epoch has the same order, and nothing crashes. Mend `orders`.
 # ```
@@ -640,6 +642,7 @@ assert check_orders(orders)
 #
 # ```{exercise} Find the bug: the mean of means
 # :label: ex-mean-of-means
+# :minutes: 15
 # A batch of five faces is split in two because memory is short. The labels of the second part are unknown for two of its faces. Which of the
 # lines below gives the loss of the whole batch?
 # ```

@@ -1088,6 +1088,7 @@ pd.Series(rows, name="seconds").rename_axis(
 #
 # ```{exercise} Find the bug: each arm its own masks
 # :label: ex-own-masks
+# :minutes: 15
 # The loop below hides half of the patches and asks every arm. It is seeded, it repeats, and the table it makes is wrong: one arm may have got the easier masks. Mend `masks_for`, which says what is hidden from each arm.
 # ```
 
@@ -1135,6 +1136,7 @@ assert check_masks(masks_for)
 #
 # ```{exercise} Find the bug: a batch norm that saw the test
 # :label: ex-batch-norm
+# :minutes: 15
 # A network is asked about occluded faces. No gradient is taken, so nothing can be learnt from the test, its author thought. The AUC at 75 % is a little better than it should be, and depends on which ratio was asked before. Mend `answers`.
 # ```
 
@@ -1191,6 +1193,7 @@ assert check_answers(answers)
 #
 # ```{exercise} What is left to multiply
 # :label: ex-visible-work
+# :minutes: 15
 # A transformer block on $K$ tokens of width $D$ has four linear maps of $D \times D$, two of $D \times 4D$, and attention, which compares each token with each. Write `work(tokens, dim, depth)`, its operations, two for each product and sum. With three quarters
 # hidden, is the encoder four times as cheap, or more?
 # ```

@@ -1095,6 +1095,7 @@ display(Markdown(f"Of {len(verdicts)} claims on this page, {said}."))
 #
 # ```{exercise} Find the bug: a flag that cannot be switched off
 # :label: ex-flag
+# :minutes: 10
 # The published training script has the option below, and its README calls it with `--save_ckpt False`. Every epoch of every run then writes a file of some gigabytes. Mend `options`: what was meant must
 # work, and what is neither yes nor no must be refused.
 # ```
@@ -1151,6 +1152,7 @@ assert check_options(options)
 #
 # ```{exercise} Find the bug: the threshold that knew the answers
 # :label: ex-test-threshold
+# :minutes: 15
 # The published evaluation tries 99 thresholds on the test fold after each epoch, takes the best, and returns its F1. Mend `report`, which is given validation and test people and returns a threshold and
 # the F1 on the test.
 # ```
@@ -1200,6 +1202,7 @@ assert check_report(report)
 #
 # ```{exercise} Find the bug: a head that nobody asks
 # :label: ex-wrong-head
+# :minutes: 15
 # The published code starts its AU head almost silent, with weights of 2·10⁻⁵, so that the first steps do not tear the pretrained encoder. For expressions a class from a library is extended; it brings a
 # `head` of its own, for ImageNet's 1,000 classes. Nothing crashes. Mend `begin`.
 # ```
@@ -1257,6 +1260,7 @@ assert check_begin(begin)
 #
 # ```{exercise} The exchange rate
 # :label: ex-exchange
+# :minutes: 15
 # A colleague ports the method with softmax cross-entropy over `people` training people and asks which $\lambda$ corresponds to the published one. Write `as_softmax(strength, people)` for the part of the gradient that is about identity, at
 # the beginning, when the softmax says $1/S$ for everybody and every sigmoid says one half.
 # ```

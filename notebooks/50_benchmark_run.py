@@ -43,8 +43,10 @@ settings: list = []  # options, as fau train takes them with --set
 out: str = ""  # folder to keep the run in; empty for one that is thrown away
 
 # %% tags=["hide-input"]
+import itertools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -352,6 +354,7 @@ pd.DataFrame(counts).T
 #
 # ```{exercise} Worth another try?
 # :label: ex-worth-a-retry
+# :minutes: 10
 # Three cells failed: one with `CUDA out of memory` on a GPU that somebody else uses too, one because its loss was not finite, one because a network folder
 # was gone for a second. Write `again(error)`: whether to try once more.
 # ```
@@ -379,6 +382,48 @@ def again(error):
 
 
 assert check_again(again)
+
+# %% [markdown]
+# ```{solution-end}
+# ```
+#
+# ```{exercise} Find the bug: two cells, one folder
+# :label: ex-grid-names
+# :minutes: 10
+# A small grid program, made up for this book, keeps each cell in a folder with the name below. It ran 24 cells, and 14 folders are there. Which cells wrote
+# over each other? Write `name_of(method, fold, seed)` so that no two do, and every name can be a folder.
+# ```
+
+
+# %%
+def folder_of(method, fold, seed):
+    """Name of a cell's folder; this one has the bug."""
+    return f"{method}{fold}{seed}"
+
+
+def check_names(function):
+    """True when each of 24 cells has a folder of its own."""
+    cells = itertools.product(("vit", "vit1", "cnn"), ("1", "11"), (0, 1, 10, 110))
+    names = [function(*cell) for cell in cells]
+    plain = all(re.fullmatch(r"[\w.=+-]+", str(name)) for name in names)
+    return plain and len(set(names)) == len(names)
+
+
+assert not check_names(folder_of)  # red; turn it green
+
+# %% [markdown]
+# ```{solution-start} ex-grid-names
+# :class: dropdown
+# ```
+# Fold 1 with seed 10 and fold 11 with seed 0 are both `110`: between parts that can end and begin alike there has to be a mark that neither holds.
+
+
+# %%
+def name_of(method, fold, seed):
+    return f"{method}-{fold}-{seed}"
+
+
+assert check_names(name_of)
 
 # %% [markdown]
 # ```{solution-end}

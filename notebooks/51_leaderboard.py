@@ -328,6 +328,7 @@ said
 #
 # ```{exercise} Find the bug: the correction that is too kind
 # :label: ex-lb-holm
+# :minutes: 15
 # Somebody wrote Holm's correction from memory. It multiplies the right way, and yet a larger $p$ can come out with a *smaller* adjusted value. Repair it.
 # ```
 
@@ -374,6 +375,7 @@ assert check_holm(corrected)
 #
 # ```{exercise} More seeds or more people?
 # :label: ex-lb-design
+# :minutes: 10
 # The variance between seeds of a difference is `a` for one seed, and drawing `n` people anew gives it a variance of `b`. Write `error(a, b, n, seeds, people)`, the standard error of another design. Which helps more where
 # `b` is much larger than `a`?
 # ```

@@ -562,6 +562,7 @@ evidence(claims).style.hide(axis="index")
 #
 # ```{exercise} The surest answers
 # :label: ex-surest
+# :minutes: 15
 # Write `risk_at(prob, label, coverage)` for one AU: among the `coverage` most sure of the *known* labels, the share of wrong answers (threshold 0.5, rounded up to whole faces).
 # ```
 
@@ -598,6 +599,7 @@ assert check_risk_at(risk_at)
 #
 # ```{exercise} Find the bug: who speaks for the group?
 # :label: ex-pooled
+# :minutes: 10
 # A report compares two groups with the function below and finds a gap of 25 points of accuracy. One person was filmed for an hour, the others for a minute. Write `fair_gap` with the same arguments, in which each person counts the same.
 # ```
 
@@ -643,6 +645,7 @@ assert check_fair_gap(fair_gap)
 #
 # ```{exercise} Find the bug: a well calibrated detector that is not trusted
 # :label: ex-stress-unknown
+# :minutes: 15
 # The detector below is calibrated by construction, and its calibration error comes out at 25 %. A third of the labels were not coded. Write `fixed_ece(prob, label)` that gets it right.
 # ```
 

@@ -275,6 +275,7 @@ evidence([contrast]).style.hide(axis="index")
 #
 # ```{exercise} What does the Act say?
 # :label: ex-act
+# :minutes: 15
 # For each use decide between `"prohibited"`, `"high-risk"`, `"told"` (allowed, but people must be told) and `"none"` (no emotion recognition at all). Where two
 # apply, take the stricter. Put them into a dict `answer` with the keys of `uses`.
 # ```
@@ -325,7 +326,8 @@ assert check_act(answer)
 #
 # ```{exercise} Find the bug: a report that is always calm
 # :label: ex-calm
-# This report compares two groups and warns when their scores differ by more than five points. It has passed many reviews. Feed it a group that nobody recorded: what does it say? Mend
+# :minutes: 10
+# A report, made up for this book, compares two groups and warns when their scores differ by more than five points. It has passed many reviews. Feed it a group that nobody recorded: what does it say? Mend
 # `warns`: it shall raise `ValueError` for a group with fewer than `least` people or without a score.
 # ```
 

@@ -62,7 +62,11 @@ def make(project: Project, chapters: Sequence[Chapter], edition: Edition, out: P
 
 def without_answers(node):
     """The student's notebook: what explains a solution is gone, its functions raise and its values are None."""
-    return _rebuilt(node, lambda piece: _cell("code", exercises.stub(piece.text)) if piece.kind == "solution" else None)
+    return _rebuilt(node, lambda piece: _stub(piece) if piece.kind == "solution" else None)
+
+
+def _stub(piece: Piece) -> dict:
+    return _cell("code", exercises.stub(piece.text, piece.exercise.bugs))
 
 
 def with_minutes(node, seconds: Sequence[float] = ()):

@@ -8,7 +8,7 @@ chapter imports and little else of it, so that it can be tried by itself.
 import ast
 import copy
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from fau_utils.book.errors import UserError
@@ -29,6 +29,8 @@ class Exercise:
     ----------
     label, title, task : str
         Of its box, the task as Markdown.
+    minutes : int
+        Of work, as its box says; 0 where it does not.
     given : list of str
         Code cells before the solution: data, a function with a bug, the check.
     words : str
@@ -40,9 +42,15 @@ class Exercise:
     label: str
     title: str
     task: str
+    minutes: int = 0
     given: list[str] = field(default_factory=list)
     words: str = ""
     solution: list[str] = field(default_factory=list)
+
+    @property
+    def bugs(self) -> list[str]:
+        """Code that a *find the bug* exercise gives."""
+        return self.given if "bug" in self.title.lower() else []
 
 
 @dataclass(frozen=True)
@@ -100,7 +108,8 @@ def pieces(node) -> Iterator[Piece]:
                     raise UserError(
                         f"cell {number + 1}: an exercise needs a :label:, and the solution before it an end"
                     )
-                current = Exercise(options["label"], mark["title"].strip(), _OPTION.sub("", body).strip())
+                minutes = int(options.get("minutes", 0))
+                current = Exercise(options["label"], mark["title"].strip(), _OPTION.sub("", body).strip(), minutes)
                 yield Piece("exercise", current.task, current, number)
             elif kind == "solution-start":
                 if current is None or solving or mark["title"].strip() != current.label:
@@ -126,16 +135,21 @@ def exercises(node) -> list[Exercise]:
     return list(found.values())
 
 
-def stub(source: str) -> str:
+def stub(source: str, bugs: Sequence[str] = ()) -> str:
     """A solution with its answers taken out: functions raise, values are None, checks stay.
 
-    Classes keep their methods' names; statements that only lead to an answer are left out.
+    Classes keep their methods' names; statements that only lead to an answer are left out. A function that has the
+    arguments of one in `bugs` keeps the body of that one: it is there to be mended.
     """
     tree = ast.parse(source)
+    broken = _functions(bugs)
     lines = source.splitlines()
     kept = []
     for node in tree.body:
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+        if isinstance(node, ast.FunctionDef) and ast.dump(node.args) in broken:
+            head = ast.unparse(_emptied(copy.deepcopy(node))).split("\n")[0]
+            kept.append(f"\n\n{head}\n    # {YOUR_TURN}: mend it\n{broken[ast.dump(node.args)]}\n\n")
+        elif isinstance(node, (ast.FunctionDef, ast.ClassDef)):
             kept.append("\n\n" + ast.unparse(_emptied(copy.deepcopy(node))) + "\n\n")
         elif isinstance(node, (ast.Assign, ast.AnnAssign)):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
@@ -144,6 +158,18 @@ def stub(source: str) -> str:
         elif isinstance(node, (ast.Assert, ast.Import, ast.ImportFrom)):
             kept.append("\n".join(lines[node.lineno - 1 : node.end_lineno]))
     return re.sub(r"\n{4,}", "\n\n\n", "\n".join(kept)).strip()
+
+
+def _functions(cells: Sequence[str]) -> dict[str, str]:
+    """Bodies of functions that are no checks, without docstrings, by their arguments."""
+    found = {}
+    for cell in cells:
+        for node in ast.parse(cell).body:
+            if isinstance(node, ast.FunctionDef) and not node.name.startswith("check_"):
+                body = node.body[ast.get_docstring(node) is not None :]
+                lines = cell.splitlines()[body[0].lineno - 1 : node.end_lineno]
+                found.setdefault(ast.dump(node.args), "\n".join(lines))
+    return found
 
 
 def _emptied(node):

@@ -1,9 +1,10 @@
-"""What the book asks of Sphinx beyond settings: chapter numbers from file names, plotly only where it is used, and a
-bibliography that screen readers can read."""
+"""What the book asks of Sphinx beyond settings: chapter numbers from file names, plotly only where it is used, minutes
+of exercises, and a bibliography that screen readers can read."""
 
 import re
 
 from docutils import nodes
+from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.environment.collectors.toctree import TocTreeCollector
@@ -49,6 +50,9 @@ def _page(app: Sphinx, pagename: str, templatename: str, context: dict, doctree:
 
 
 def setup(app: Sphinx) -> dict[str, object]:
+    from sphinx_exercise.directive import ExerciseDirective
+
+    ExerciseDirective.option_spec["minutes"] = directives.nonnegative_int  # for lecturers, see course.py
     for listeners in app.events.listeners.values():
         for listener in list(listeners):
             owner = getattr(listener.handler, "__self__", None)

@@ -16,8 +16,8 @@ matplotlib.use("Agg")
 SOURCES = sorted((Path(__file__).parents[2] / "notebooks").glob("*.py"))
 NODES = {path.stem: pairing.notebook(chapters.read(path)) for path in SOURCES}
 ALL = [(name, found) for name, node in NODES.items() for found in exercises.exercises(node)]
-NO_EXERCISES = {"50_benchmark_run", "95_au_index"}
-"""Chapters that are looked up or run, not studied."""
+NO_EXERCISES = {"95_au_index"}
+"""A chapter that is looked up, not studied."""
 
 
 def _results(name):
@@ -46,7 +46,7 @@ def _results(name):
     return {}
 
 
-def _try(name, cells):
+def _space(name, cells):
     node = NODES[name]
     imports = [
         ast.unparse(part)
@@ -58,18 +58,65 @@ def _try(name, cells):
     space = {}
     exec("\n".join(imports), space)
     space |= _results(name)
+    _try(space, cells)
+    return space
+
+
+def _try(space, cells):
     for cell in cells:
         exec(cell, space)
 
 
+LAZY = ("None", "0", "1", "True", "False", "''", "{}", "the first argument")
+"""What somebody answers who has not thought."""
+
+
+def lazily(source, answer):
+    """A solution whose functions return `answer` whatever they are asked, and whose values are it."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            names = [arg.arg for arg in (*node.args.posonlyargs, *node.args.args) if arg.arg != "self"]
+            said = (names or ["None"])[0] if answer == LAZY[-1] else answer
+            node.body = ast.parse(f"def f():\n    return {said}").body[0].body
+    value = ast.parse("None" if answer == LAZY[-1] else answer, mode="eval").body
+    for node in tree.body:
+        if isinstance(node, ast.Assign):
+            node.value = ast.Tuple([value] * len(node.targets[0].elts), ast.Load()) if _several(node) else value
+    kept = (ast.FunctionDef, ast.ClassDef, ast.Assign, ast.Assert, ast.Import, ast.ImportFrom)
+    tree.body = [node for node in tree.body if isinstance(node, kept)]
+    return ast.unparse(ast.fix_missing_locations(tree))
+
+
+def _several(node):
+    return isinstance(node.targets[0], ast.Tuple)
+
+
 @pytest.mark.parametrize(("name", "exercise"), ALL, ids=[f"{name}-{found.label}" for name, found in ALL])
-def test_the_solution_passes_and_the_stub_fails(name, exercise):
+def test_the_solution_passes_and_stubs_and_lazy_answers_fail(name, exercise):
     assert exercise.solution, "an exercise without a solution"
     assert any("assert check_" in cell for cell in exercise.solution), "nothing checks the answer"
-    _try(name, [*exercise.given, *exercise.solution])
-    stubs = [exercises.stub(cell) for cell in exercise.solution]
+    space = _space(name, exercise.given)
+    _try(space, exercise.solution)
+    assert exercise.minutes in (5, 10, 15, 20), "its box says no :minutes: of work"
+    stubs = [exercises.stub(cell, exercise.bugs) for cell in exercise.solution]
     with pytest.raises((AssertionError, NotImplementedError, TypeError)):
-        _try(name, [*exercise.given, *stubs])
+        _try(dict(space), stubs)
+    accepted = []
+    for answer in LAZY:
+        try:
+            _try(dict(space), [lazily(cell, answer) for cell in exercise.solution])
+        except Exception:  # noqa: BLE001  a check may fail in whichever way
+            continue
+        accepted.append(answer)
+    assert accepted == [], "the check of this exercise accepts these as answers"
+
+
+def test_a_lazy_answer_is_lazy_and_a_check_that_accepts_anything_is_caught():
+    source = "import math\n\ndef area(r, *, k=2):\n    return math.pi * r**k\n\na, b = 1, 2\nassert check_area(area)"
+    assert "return r" in lazily(source, LAZY[-1])
+    assert "a, b = (0, 0)" in lazily(source, "0")
+    _try({"check_area": lambda function: function(2) is not None}, [lazily(source, "0")])
 
 
 @pytest.mark.parametrize("name", [name for name in NODES if name not in NO_EXERCISES])
@@ -99,6 +146,15 @@ def test_a_stub_keeps_signature_docstring_and_check_and_nothing_that_tells_the_a
     assert "b = None" in made
     assert made.endswith("assert check_area(area)  # quiet when right")
     compile(made, "stub", "exec")
+
+
+def test_the_stub_of_a_bug_is_the_code_to_mend():
+    bug = 'def area(r, *, k=2):\n    """Of a disc; this one has the bug."""\n    return 3 * r**k  # not quite\n'
+    made = exercises.stub("def area_mended(r, *, k=2):\n    return math.pi * r**k\n", [bug])
+    assert made == "def area_mended(r, *, k=2):\n    # your turn: mend it\n    return 3 * r**k  # not quite"
+    titles = [found.title for _, found in ALL if found.bugs != []]
+    assert titles
+    assert all("bug" in title for title in titles)
 
 
 def _notebook(*cells):
