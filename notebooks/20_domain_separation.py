@@ -969,6 +969,7 @@ crossed[["method", "dataset", "au", "metric", "value", "source"]].style.hide(
 #
 # ```{exercise} Find the bug: the encoder that made it easy
 # :label: ex-dsr-detach
+# :minutes: 20
 # The reconstruction error falls to nothing within a minute, and AUs are detected worse than before. Somebody found that the encoder has learnt to make *maps that are easy to generate*: nearly constant ones. Which arrow should carry no gradient, and does? Mend `reconstruction`, so that a loss of it teaches $T$ and $G$ only.
 # ```
 
@@ -1025,6 +1026,7 @@ assert check_reconstruction(reconstruction)
 #
 # ```{exercise} Find the bug: domains that meet in a batch norm
 # :label: ex-dsr-norm
+# :minutes: 15
 # One call instead of two is faster, so both domains go through the encoder together. From then on, what the encoder says of a laboratory face depends on how dark the wild faces of its batch are. Mend `encoded`.
 # ```
 
@@ -1072,6 +1074,7 @@ assert check_encoded(encoded)
 #
 # ```{exercise} What a judge can earn
 # :label: ex-dsr-judge
+# :minutes: 15
 # A judge sees a feature with $n$ possible values; real maps have them with probabilities $p$, swapped ones with $q$. It answers one number for each value. What is the smallest {eq}`eq-dsr-adv` loss $\mathcal{L}_D = \frac12[\sum p\,(D-1)^2 + \sum q\,D^2]$ that *any* judge can reach? Write `least(p, q)`. What is it when swaps are perfect, and which line of {numref}`fig-dsr-losses` is that?
 # ```
 

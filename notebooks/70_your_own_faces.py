@@ -344,7 +344,8 @@ if webcam:
 #
 # ```{exercise} Find the bug: two faces far apart that are one
 # :label: ex-own-overlap
-# A tracker paired two people at opposite corners of the picture. Its overlap of boxes (left, top, right, bottom) is below. Mend it.
+# :minutes: 10
+# A tracker, made up for this book, paired two people at opposite corners of the picture. Its overlap of boxes (left, top, right, bottom) is below. Mend it.
 # ```
 
 
@@ -394,6 +395,7 @@ assert check_overlap(overlap_mended)
 #
 # ```{exercise} Which step?
 # :label: ex-own-step
+# :minutes: 10
 # The detector takes 90 ms for a frame. A video has `hours` hours at `fps` frames per second, and you have `within` hours. Which is the smallest `--step` with which it
 # is done in time? Write `step_needed(hours, fps, ms, within)`.
 # ```
