@@ -1,5 +1,6 @@
 """Claims as contrasts declared in advance, with a verdict that is computed and never typed."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -59,8 +60,8 @@ def evidence(contrasts: Iterable[Contrast], *, digits: int = 1) -> pd.DataFrame:
     rows = [
         {
             "claim": c.claim,
-            "effect": f"{c.effect:+.{digits}f} {c.unit}",
-            "95 % interval": f"{c.low:+.{digits}f} … {c.high:+.{digits}f}",
+            "effect": "–" if math.isnan(c.effect) else f"{c.effect:+.{digits}f} {c.unit}",
+            "95 % interval": "–" if math.isnan(c.low + c.high) else f"{c.low:+.{digits}f} … {c.high:+.{digits}f}",
             "needed": f"> {c.least:g}",
             "over": c.over,
             "verdict": c.verdict,

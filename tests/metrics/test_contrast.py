@@ -37,3 +37,9 @@ def test_the_table_has_a_row_for_each_claim_with_its_verdict():
     table = evidence([_contrast(0.1, 2.0), _contrast(-1.0, 1.0)])
     assert list(table["verdict"]) == ["supported", "cannot tell"]
     assert table["95 % interval"][0] == "+0.1 … +2.0"
+
+
+def test_a_claim_without_runs_shows_no_number():
+    empty = Contrast("a claim", *[math.nan] * 3, over="no runs yet")
+    row = evidence([_contrast(0.1, 2.0), empty]).iloc[1]
+    assert (row["effect"], row["95 % interval"], row["verdict"]) == ("–", "–", "cannot tell")
