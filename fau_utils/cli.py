@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from fau_utils import cli_bench, cli_course, cli_own, cli_train
+from fau_utils import cli_bench, cli_course, cli_own, cli_results, cli_train
 
 app = typer.Typer(
     add_completion=False,
@@ -197,6 +197,7 @@ def forget(
 
 
 app.command()(cli_train.train)
+app.command(help=cli_results.HELP)(cli_results.results)
 
 
 @app.command()

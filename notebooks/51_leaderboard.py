@@ -89,7 +89,7 @@ Markdown(
 # %% tags=["hide-input"]
 board = leaderboard.board(ours).sort_values(score, ascending=False)
 text, keys = leaderboard.shown(board.reset_index(drop=True))
-caption = f"{len(board)} methods, seeds: {seeds}. {leaderboard.CAPTION}"
+caption = f"{len(board)} methods, seeds: {seeds}"
 HTML(sortable(text, caption=caption, keys=keys))
 
 # %% [markdown]
