@@ -12,7 +12,7 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.13 python3.11 python; do \
 BUDGET ?= laptop
 ARGS   ?=
 
-.PHONY: book slides pdf api test test-slurm lab install lint format help clean
+.PHONY: book slides pdf api test test-slurm snakemake lab install lint format help clean
 .DEFAULT_GOAL := help
 
 book: $(STAMP) ## run every chapter and build the HTML
@@ -32,9 +32,11 @@ test: $(STAMP) ## run the whole test suite, lint and the floors contract include
 	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 # Snakemake wants an older packaging than constraints.txt pins, so it has an environment of its own.
-test-slurm: $(STAMP) ## benchmark cells on a real SLURM of two nodes (root; apt install slurmctld slurmd slurm-client munge)
+snakemake: $(STAMP) ## what fau bench run --executor slurm needs, in .venv-snakemake
 	test -x $(VENV)-snakemake/bin/snakemake || { $(PYTHON) -m venv $(VENV)-snakemake && \
 		$(VENV)-snakemake/bin/python -m pip install --quiet "snakemake>=9.27,<10" "snakemake-executor-plugin-slurm>=1.4"; }
+
+test-slurm: snakemake ## benchmark cells on a real SLURM of two nodes (root; apt install slurmctld slurmd slurm-client munge)
 	FAU_TEST_SLURM=1 FAU_SNAKEMAKE=$(VENV)-snakemake/bin/snakemake $(BIN)/python -m pytest tests/bench/test_slurm.py \
 		tests/bench/test_clusters.py $(ARGS)
 

@@ -11,14 +11,23 @@ from rich.console import Console
 
 app = typer.Typer(no_args_is_help=True, help="A grid of runs, on this computer or a cluster.")
 
-_Grid = Annotated[str, typer.Argument(help="laptop, gpu, paper-bp4d, or a file of your own.", metavar="GRID")]
+_Grid = Annotated[
+    str,
+    typer.Argument(help="A name in benchmarks/grids, such as laptop or gpu, or a file of your own.", metavar="GRID"),
+]
 _Out = Annotated[Path | None, typer.Option(help="Folder of results. Default: results/bench/GRID.", show_default=False)]
 _Store = Annotated[Path, typer.Argument(help="Folder of results, such as results/bench/laptop.", metavar="STORE")]
 _Jobs = Annotated[
     int | None,
     typer.Option(help="Cells at a time. Default: as many as GPUs or CPUs.", show_default=False, min=1),
 ]
-_Executor = Annotated[str, typer.Option(help="local, or one of Snakemake's: slurm. It needs the extra cluster.")]
+_Executor = Annotated[
+    str,
+    typer.Option(
+        help="local, or one of Snakemake's: slurm. `make snakemake` installs it into an environment of its own; one "
+        "that is elsewhere is named in FAU_SNAKEMAKE."
+    ),
+]
 _Words = Annotated[
     list[str] | None, typer.Option("--with", metavar="WORDS", help="For Snakemake, such as '--slurm-no-account'.")
 ]

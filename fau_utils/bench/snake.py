@@ -61,10 +61,10 @@ def write(tasks: Sequence[Task], folder: Path) -> Path:
 
 
 def found() -> str | None:
-    """Where Snakemake is: ``$FAU_SNAKEMAKE``, beside this Python, or on the path."""
-    beside = Path(sys.executable).with_name("snakemake")
-    named = os.environ.get("FAU_SNAKEMAKE") or (str(beside) if beside.is_file() else "snakemake")
-    return shutil.which(named)
+    """Where Snakemake is: ``$FAU_SNAKEMAKE``, beside this Python, where ``make snakemake`` puts it, or on the path."""
+    beside = [Path(sys.executable).with_name("snakemake"), Path(f"{sys.prefix}-snakemake", "bin", "snakemake")]
+    there = next((str(path) for path in beside if path.is_file()), "snakemake")
+    return shutil.which(os.environ.get("FAU_SNAKEMAKE") or there)
 
 
 def line(folder: Path, executor: str, *, jobs: int, arguments: Sequence[str] = ()) -> list[str]:
@@ -96,8 +96,8 @@ def run(
     """
     if found() is None:
         raise ValueError(
-            f"the executor {executor} needs Snakemake, and there is no command snakemake: install {WANTED} into an "
-            "environment of its own, and put its snakemake on the path or into FAU_SNAKEMAKE"
+            f"the executor {executor} needs Snakemake, and there is no command snakemake: `make snakemake` installs it "
+            f"into an environment of its own; elsewhere install {WANTED} so, and name its snakemake in FAU_SNAKEMAKE"
         )
     folder = store.root / FOLDER
     shutil.rmtree(folder, ignore_errors=True)

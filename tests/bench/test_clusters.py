@@ -1,6 +1,7 @@
 """What clusters are given: rules for Snakemake, a Job for Kubernetes."""
 
 import json
+import shlex
 import subprocess
 import sys
 
@@ -9,7 +10,7 @@ import yaml
 
 from fau_utils import cli
 from fau_utils.bench import grid, kubernetes, plan, snake
-from fau_utils.bench.store import Place
+from fau_utils.bench.store import ROOT, Place
 
 needs_snakemake = pytest.mark.skipif(snake.found() is None, reason="no command snakemake; see FAU_SNAKEMAKE")
 
@@ -52,7 +53,23 @@ def test_a_missing_snakemake_is_one_line(bench, monkeypatch, capsys):
     bench.write()
     monkeypatch.setenv("FAU_SNAKEMAKE", "no-such-command")
     assert cli.main(["bench", "run", str(bench.file), "--out", str(bench.out), "--executor", "slurm"]) == 2
-    assert "needs Snakemake" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "needs Snakemake" in said
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert "`make snakemake`" in said
+    assert "\nsnakemake: " in makefile
+    assert all(f'"{word}"' in makefile for word in shlex.split(snake.WANTED)), "what make installs is what is wanted"
+
+
+def test_snakemake_is_found_where_make_puts_it(tmp_path, monkeypatch):
+    monkeypatch.delenv("FAU_SNAKEMAKE", raising=False)
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "env"))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "env" / "bin" / "python"))
+    made = tmp_path / "env-snakemake" / "bin" / "snakemake"
+    made.parent.mkdir(parents=True)
+    made.write_text("")
+    made.chmod(0o755)
+    assert snake.found() == str(made)
 
 
 @needs_snakemake

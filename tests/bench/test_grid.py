@@ -6,6 +6,7 @@ import pytest
 
 from fau_utils.bench import command, fingerprint
 from fau_utils.bench.grid import Cell, checked, load
+from fau_utils.data import by_name, conventions
 
 SMALL = {"name": "small", "methods": ["cnn"], "data": "synth"}
 
@@ -104,16 +105,27 @@ def test_a_grid_may_be_a_python_file(tmp_path):
         load(tmp_path / "none.py")
 
 
-def test_the_grids_of_the_book_name_what_exists(monkeypatch, tmp_path):
+def test_the_grids_of_the_book_name_what_exists():
     names = sorted(path.stem for path in command.GRIDS.glob("*.yml"))
-    assert {"gpu", "laptop", "paper-bp4d"} <= set(names)
+    assert {"gpu", "laptop", "paper-bp4d", "paper-disfa", "paper-bp4d-plus"} <= set(names)
     for name in names:
         cells = load(command.find(name)).cells()
-        if name.startswith("paper"):  # the data are licensed, and not here
-            with pytest.raises(ValueError, match=r"data: bp4d: .*fau prepare bp4d"):
+        if name.startswith("paper"):  # the data are licensed, and not here: what is said of them is looked up below
+            with pytest.raises(ValueError, match=r"data: (\w+): .*fau prepare \1 "):
                 fingerprint.check(cells)
         else:
             fingerprint.check(cells)
+
+
+@pytest.mark.parametrize("name", ["bp4d", "disfa", "bp4d-plus"])
+def test_a_papers_grid_has_every_fold_and_a_recipe_of_its_dataset(name):
+    cells = load(command.find(f"paper-{name}")).cells()
+    (data,) = {cell.data for cell in cells}
+    protocol = conventions.ours(data)
+    tested = {by_name.fold_of(protocol, cell.fold).hash for cell in cells}
+    assert tested == {fold.hash for fold in protocol.folds}
+    recipes = {word for cell in cells for word in cell.settings if word.startswith("recipe=")}
+    assert recipes == {f"recipe={data}-iat", f"recipe={data}-fmae"}
 
 
 @pytest.mark.parametrize(
