@@ -52,15 +52,15 @@ class Watched(Method):
         return self.blocks(self.patches(batch.image).flatten(2).transpose(1, 2)).mean(1)
 
 
-def train(fabric, out, name, folder, stop_at=0):
+def train(fabric, out, name, *, choose=None, stop_at=0):
     faces, val = make_blobs(8, 5, size=8), make_blobs(3, 4, size=8, seed=1, first=50)
-    method = Watched(faces.aus)
+    method, folder = Watched(faces.aus), out / f"checkpoints-{name}-{fabric.world_size}"
     before = flat(method)
     Watched.steps, Watched.stop_at = 0, stop_at
     try:
         fitted = fit(
-            method, faces, val=val, choose="val_loss", budget=BUDGET, seed=3, fabric=fabric, progress=False,
-            checkpoints=Checkpoints(out / f"checkpoints-{folder}", every=30),
+            method, faces, val=val, choose=choose, budget=BUDGET, seed=3, fabric=fabric, progress=False,
+            checkpoints=Checkpoints(folder, every=30),
         )  # fmt: skip
     except InterruptedError:
         return
@@ -73,22 +73,23 @@ def train(fabric, out, name, folder, stop_at=0):
         "steps": Watched.steps,
         "here": Watched.here,
     }
-    (out / f"{name}-{fabric.global_rank}.json").write_text(json.dumps(told))
+    (out / f"{name}-{fabric.world_size}-{fabric.global_rank}.json").write_text(json.dumps(told))
 
 
 def flat(method):
     return torch.cat([value.float().flatten().cpu() for value in method.state_dict().values()]).tolist()
 
 
-def divided(fabric, out):
-    train(fabric, out, "fsdp", "whole")
-    train(fabric, out, "stopped", "resumed", stop_at=20)
-    train(fabric, out, "resumed", "resumed")
+def both(fabric, out):
+    train(fabric, out, "best", choose="val_loss")
+    if fabric.world_size > 1:
+        train(fabric, out, "last", stop_at=20)
+    train(fabric, out, "last")
 
 
 if __name__ == "__main__":
     folder, device = Path(sys.argv[1]), sys.argv[2]
     if is_first():
-        launch(train, folder, "one", "one", device=device)
+        launch(both, folder, device=device)
     several = {"devices": 2 if device == "cpu" else torch.cuda.device_count(), "strategy": "fsdp", "device": device}
-    launch(divided, folder, **several)
+    launch(both, folder, **several)

@@ -160,23 +160,23 @@ def test_a_divided_model_learns_as_a_whole_one_and_ends_whole_also_when_it_was_s
     """With fsdp on two CPUs: moving average, validation, choice and checkpoints included."""
     found, errors = divided(tmp_path, "cpu")
     assert "fsdp on a CPU saves no memory" in errors
-    one, first, second, resumed = (found[name] for name in ("one-0", "fsdp-0", "fsdp-1", "resumed-0"))
-    assert max(first["here"], second["here"]) < 0.6 * one["here"]  # it was divided
-    assert first["history"].keys() == one["history"].keys() >= {"loss", "val_auc", "val_loss", "ema"}
-    for name, values in one["history"].items():
-        np.testing.assert_allclose(first["history"][name], values, atol=1e-5, err_msg=name)
-    assert first["names"] == one["names"]
-    assert first["kinds"] == one["kinds"] == ["Parameter"]
-    np.testing.assert_allclose(first["weights"], one["weights"], atol=1e-4)
-    assert np.abs(np.subtract(one["weights"], one["before"])).max() > 0.01
-    assert first["weights"] == second["weights"] == resumed["weights"]
-    assert resumed["history"] == first["history"]
-    assert resumed["steps"] < first["steps"]  # it did not begin anew
+    for name in ("best", "last"):  # the second was stopped in between
+        one, first, second = (found[f"{name}-{rank}"] for rank in ("1-0", "2-0", "2-1"))
+        assert max(first["here"], second["here"]) < 0.6 * one["here"]  # it was divided
+        assert first["history"].keys() == one["history"].keys() >= {"loss", "val_auc", "ema"}
+        for column, values in one["history"].items():
+            np.testing.assert_allclose(first["history"][column], values, atol=1e-5, err_msg=column)
+        assert first["names"] == one["names"]
+        assert first["kinds"] == one["kinds"] == ["Parameter"]
+        np.testing.assert_allclose(first["weights"], one["weights"], atol=1e-4)
+        assert np.abs(np.subtract(one["weights"], one["before"])).max() > 0.01
+        assert first["weights"] == second["weights"]
+    assert found["last-2-0"]["steps"] < found["best-2-0"]["steps"]  # it did not begin anew
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="fsdp divides a model among GPUs, found fewer than two")
 def test_a_model_divided_among_gpus_learns_as_a_whole_one_and_ends_whole(tmp_path):
     found, _ = divided(tmp_path, "cuda")
-    np.testing.assert_allclose(found["fsdp-0"]["history"]["loss"], found["one-0"]["history"]["loss"], rtol=0.02)
-    np.testing.assert_allclose(found["fsdp-0"]["weights"], found["one-0"]["weights"], atol=0.02)
+    np.testing.assert_allclose(found["last-2-0"]["history"]["loss"], found["last-1-0"]["history"]["loss"], rtol=0.02)
+    np.testing.assert_allclose(found["last-2-0"]["weights"], found["last-1-0"]["weights"], atol=0.02)
