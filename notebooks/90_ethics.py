@@ -72,8 +72,8 @@ plots.use()
 # A review of more than a thousand studies concludes that such movements cannot be read as a fingerprint of an emotion
 # {cite}`barrett2019emotional`. FACS was made to describe movements without that step.
 #
-# So this book has no emotion labels, no valence and no arousal, and a test of its repository keeps it so. Where a dataset's name speaks of
-# emotion, only its AU labels are read.
+# So this book has no emotion labels, no valence and no arousal, and tests keep the package and the code of all chapters so. Where a dataset's name
+# speaks of emotion, only its AU labels are read.
 #
 # ## Where the law draws the line
 #
@@ -90,6 +90,34 @@ plots.use()
 # Pictures of faces are personal data. Under the General Data Protection Regulation {cite}`gdpr2016`, people may withdraw consent as easily as they gave it (Article 7(3)) and
 # ask for erasure (Article 17). Features from which a person can be recognised are biometric data, and processing those to identify somebody needs one of a
 # few exceptions (Articles 4(14) and 9). {doc}`40_fmae_iat` measures how much AU features know of who somebody is: nearly everything.
+#
+# ## Where the pictures come from
+#
+# AU labels come from people who sat in a laboratory and knew that they were filmed. Most of what large networks are *pretrained* on does not. What the four papers of this book say about it:
+#
+# | Paper | pictures besides the labelled ones | where these come from |
+# |---|---|---|
+# | {doc}`10_occlusion_mae` {cite}`jiang2022occlusion` | a "pretrained" masked autoencoder | its data are not named in what we could read |
+# | {doc}`20_domain_separation` {cite}`shang2023boosting` | unlabelled faces from the wild | not named in what we could read; public code of the method it builds on takes EmotioNet {cite}`benitezquiroz2016emotionet`, a list of web addresses of other people's pictures |
+# | {doc}`30_clp` {cite}`li2023contrastive` | "a large number of unlabelled facial videos" | not named in what we could read; earlier work with the same idea took VoxCeleb, public figures on YouTube {cite}`li2019tcae` |
+# | {doc}`40_fmae_iat` {cite}`ning2025representation` | Face9M: "9 million facial images from multiple public sources" | no list was published that we know of; comments in its code name MS-Celeb-1M, MegaFace, CelebA and CASIA-WebFace, and frames of BP4D+ and DISFA |
+#
+# Three of these sets were collected from the web for face recognition, with a name to each face: MS-Celeb-1M (about 10 million pictures), MegaFace (672,057 people) and CASIA-WebFace
+# (10,575 people). The first was withdrawn by its publisher and the second is no longer handed out; copies and networks that learnt from them remain. We found no statement that
+# the people shown had agreed. That a picture is public, or its photographer gave it a free licence, is no consent of the person in it.
+#
+# A licence binds who holds the pictures:
+#
+# | Data | terms, in short | who was asked |
+# |---|---|---|
+# | BP4D, BP4D+, DISFA, DISFA+, GFT | an agreement signed by the institution; research only, nothing handed on | those filmed, for research |
+# | EmotioNet, Aff-Wild2 | research only; the pictures and videos belong to others | nobody we know of |
+# | CelebA | research only, no copies | nobody we know of |
+# | FFHQ | each picture under its photographer's licence; not for face recognition | photographers |
+# | VoxCeleb | lists under CC BY 4.0; the videos belong to others | nobody we know of |
+#
+# Some agreements reach trained weights too: read yours before you publish a model ({doc}`02_datasets_and_protocols`). `fau models add` writes data and licence on the
+# card of every model it keeps.
 #
 # ## Who is missing
 #

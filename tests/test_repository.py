@@ -127,11 +127,13 @@ def test_package_imports_without_what_only_the_book_needs():
     assert result.returncode == 0, result.stderr
 
 
+FEELINGS = re.compile(
+    r"\b(happ(?:y|iness)|sad(?:ness)?|ang(?:ry|er)|fear(?:ful)?|disgust(?:ed)?|valence|arousal|contempt)\b", re.I
+)
+
+
 def test_nothing_here_names_a_feeling_as_a_label():
     """AUs are movements. Aff-Wild2's own header has columns of feelings, which its layout writes and nobody reads."""
-    words = re.compile(
-        r"\b(happ(y|iness)|sad(ness)?|ang(ry|er)|fear(ful)?|disgust(ed)?|valence|arousal|contempt)\b", re.I
-    )
     allowed = {"fau_utils/data/layouts/affwild2.py", "tests/data/test_affwild2.py", "tests/test_repository.py"}
     found = {}
     for path in _tracked():
@@ -141,10 +143,21 @@ def test_nothing_here_names_a_feeling_as_a_label():
             and name not in allowed
             and not name.startswith("notebooks/")
         ):
-            hits = words.findall(path.read_text(errors="ignore"))
+            hits = FEELINGS.findall(path.read_text(errors="ignore"))
             if hits:
                 found[name] = len(hits)
     assert found == {}
+
+
+def test_no_code_of_a_chapter_names_a_feeling():
+    """Chapters may write about feelings; what they compute has none, but for the uses to be judged in an exercise."""
+    allowed = {("90_ethics", "happy"): "a use to be judged in the exercise ex-act"}
+    found = set()
+    for path in sorted((ROOT / "notebooks").glob("*.py")):
+        code = [part for part in re.split(r"^# %%", path.read_text(), flags=re.M) if not part.startswith(" [markdown]")]
+        words = FEELINGS.findall("\n".join(code))
+        found |= {(path.stem, word.lower()) for word in words}
+    assert found == set(allowed)
 
 
 def test_the_picture_of_the_house_shows_every_room_of_the_contract():
