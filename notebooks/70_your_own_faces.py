@@ -10,7 +10,7 @@
 #     name: python3
 #   fau:
 #     part: In the world
-#     minutes: 3
+#     minutes: 2
 #     device: CPU
 #     summary: From a picture or a video to a table of action units, with a reason wherever the model should be silent; and what a person's own neutral face is worth.
 # ---
@@ -29,7 +29,7 @@
 # - what belongs on the card of a model
 # ```
 #
-# You need {doc}`04_baselines` and {doc}`90_ethics`. About three minutes on two cores.
+# You need {doc}`04_baselines` and {doc}`90_ethics`. About two minutes on two cores.
 #
 # ```{admonition} For teaching only
 # :class: danger
@@ -69,6 +69,7 @@ from fau_utils.own import (
     table,
 )
 from fau_utils.own import model as models
+from fau_utils.own.inputs import VIDEO_SUFFIXES
 from fau_utils.own.limits import REASONS
 from fau_utils.own.predict import Wanted, predict
 from fau_utils.results import job, reference
@@ -84,7 +85,7 @@ plots.use()
 # %%
 home = Path(tempfile.mkdtemp(prefix="own-"))
 data = {"smoke": "synth:subjects=8,frames=10"}.get(budget, "synth")
-views = {"smoke": ("views=640",)}.get(budget, ())
+views = {"smoke": ("views=640",)}.get(budget, ("views=8000",))
 run = job.train(
     job.Job("cnn", data, home / "runs", budget=budget, seed=seed, settings=views)
 )
@@ -97,6 +98,9 @@ print(cards.render(folder))
 # each file with its hash, so that nobody's exchanged weights speak in a model's name.
 #
 # ## Somebody to look at
+#
+# Your own pictures are named by `pictures`, best in JupyterLab, which shows them to you alone. In a page made by `fau book --set pictures=FOLDER` every
+# picture of this chapter is a placeholder: a book may be passed on, and those who are in your pictures have not agreed to that.
 #
 # Unless you named a folder, eighteen pictures are rendered and a short video of two people. A third of the pictures are plain; on the others a mask,
 # a hand or sunglasses cover the face, the head is turned away or far off, or nobody is there.
@@ -194,15 +198,14 @@ if sheet.is_file():
 # construction. What covered faces do is no construction, and stands in the table.
 
 # %%
-stills = rows[~rows["input"].str.endswith(".mp4")].copy()
-stills["picture"] = [
-    name.rpartition("_")[2].removesuffix(".jpg") for name in stills["input"]
+is_film = rows["input"].str.lower().str.endswith(VIDEO_SUFFIXES)
+stills = rows[~is_film]
+kinds = [
+    "yours" if pictures else name.rpartition("_")[2].removesuffix(".jpg")
+    for name in stills["input"]
 ]
-why = stills["abstained"].fillna("answered")
-shown = stills["picture"]
-if pictures:
-    shown[:] = "yours"
-pd.crosstab(shown, why)
+shown = pd.Series(kinds, stills.index, dtype=object, name="picture")
+pd.crosstab(shown, stills["abstained"].fillna("answered"))
 
 # %% [markdown]
 # Do not trust it to notice every covered face: the detector was made to find people who wear such things, and features may hide what pixels show. A model that answers behind a mask answers from the brows, and from habit: {doc}`10_occlusion_mae` measures what is left to be known. Silence here is a
@@ -217,15 +220,18 @@ pd.Series(REASONS, name="means").to_frame().style
 # In a video, faces keep their numbers: boxes of one frame and the next are paired so that they overlap most (the Hungarian method), each old box moved on
 # by its last movement. Nobody is recognised. Who is gone for more than a second comes back as somebody new, and in a film with cuts one number may be two people.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-own-video", "caption": "Probability of one AU over time in the rendered video of two people. Gaps are frames without an answer; the person on the left leaves for a while and keeps the number."}, "image": {"alt": "Two lines over time, each interrupted where the model gave no answer."}}
-film = rows[rows["input"].str.endswith(".mp4") & rows["face"].notna()]
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-own-video", "caption": "Probability of one AU over time in the rendered video of two people. Gaps are frames without an answer; the person on the left leaves for a while and keeps the number. Of your own films the first faces are drawn."}, "image": {"alt": "Two lines over time, each interrupted where the model gave no answer."}}
+films = rows[is_film]
+times = films.groupby(["input", "frame"])["time"].first()  # also where nobody was seen
+people = films[films["face"].notna()].groupby(["input", "face"])
 fig, ax = plt.subplots(figsize=(7, 2.6))
-for colour, (number, one) in zip(plots.PALETTE, film.groupby("face"), strict=False):
-    one = one.set_index("frame").reindex(range(int(film["frame"].max()) + 1))
-    ax.plot(one.index / 25, one["AU12"], color=colour, label=f"face {int(number)}")
+for colour, ((film, number), one) in zip(plots.PALETTE, people, strict=False):
+    prob = one.set_index("frame")["AU12"].reindex(times[film].index)
+    name = f"{Path(film).stem}, face {int(number)}"
+    ax.plot(times[film], prob, color=colour, label=name)
 ax.set(xlabel="time (s)", ylabel="probability of AU 12", ylim=(0, 1))
-if len(film):
-    ax.legend(ncols=4)
+if len(people):
+    ax.legend(fontsize="small", ncols=3)
 
 # %% [markdown]
 # Memory does not grow with the length of a video, and a run that was killed goes on where it was.

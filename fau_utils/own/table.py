@@ -115,4 +115,4 @@ def read(path: str | Path) -> pd.DataFrame:
     """A table in our layout. Only the lines before the names of the columns are header: a path may have a # in it."""
     with Path(path).open(newline="") as file:
         header = sum(1 for _ in takewhile(lambda line: line.startswith("#"), file))
-    return pd.read_csv(path, skiprows=header, keep_default_na=True)
+    return pd.read_csv(path, skiprows=header, dtype={"input": str, layouts.WHY: str})
