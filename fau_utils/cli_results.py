@@ -36,7 +36,7 @@ def results(
         ),
     ],
     sql: Annotated[
-        str | None, typer.Option(help="DuckDB's SQL over the views below, as in SELECT method, AVG(f1) ...")
+        str | None, typer.Option(help="DuckDB's SQL over the views above, as in SELECT method, AVG(f1) ...")
     ] = None,
     table: Annotated[str, typer.Option(help=f"{', '.join(VIEWS)}.")] = "scores",
     csv: Annotated[Path | None, typer.Option(help="File for all columns instead.", show_default=False)] = None,

@@ -238,8 +238,8 @@ plt.show()
 # ## What papers print
 #
 # The next table has the published means on BP4D in three folds, each from the authors of the method; DISFA and BP4D+ are folded below. Ours stand beside them only where the same
-# variant of a method was tested on the same dataset, in the same folds, by the default protocol and at the budget `paper`. We have no licensed data here, so that column is
-# **empty**, and numbers on rendered faces are no substitute. *Remark* says what can be seen from the numbers themselves.
+# variant of a method was tested on the same dataset, in the same folds, by the default protocol and at the budget `paper`. Where no licensed data was at hand, as when
+# this table was made, the column is **empty**; numbers on rendered faces are no substitute. *Remark* says what can be seen from the numbers themselves.
 
 # %% tags=["hide-input"]
 names = {"FMAE-IAT (ViT-L)": ("fmae-iat", "identity"), "CLP": ("clp", "default")}
