@@ -155,7 +155,7 @@ def _cost(mean: float, sd: float) -> str:
     """``12 ± 3``; without a spread where nothing varies or one seed tells none."""
     if pd.isna(mean):
         return ""
-    digits = 1 if mean < 10 else 0
+    digits = 0 if mean >= 10 or mean == 0 else 1 if mean >= 1 else 2
     return f"{mean:,.{digits}f}" + (f" ± {sd:,.{digits}f}" if sd > 0 else "")
 
 

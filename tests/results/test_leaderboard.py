@@ -125,6 +125,7 @@ def test_a_board_for_people_has_intervals_in_the_cell_and_numbers_to_sort_by():
     assert text["CPU minutes"].tolist() == ["1.0 ± 1.0"] * 2  # 0, 1 and 2
     (one, _) = leaderboard.shown(leaderboard.board(_table({"a": 50}, seeds=1).assign(cpu_seconds=90.0)))
     assert one["CPU minutes"].tolist() == ["1.5"]
+    assert [leaderboard._cost(*pair) for pair in ((0.0, 0.0), (0.234, 0.03))] == ["0", "0.23 ± 0.03"]
 
 
 def test_runs_from_before_a_score_was_measured_have_an_empty_cell():
