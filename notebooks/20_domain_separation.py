@@ -820,7 +820,7 @@ if pooled:
     display(evidence(pooled[-1:]).style.hide(axis="index"))
 
 # %% [markdown]
-# The interval is over seeds alone. The threshold was set when three seeds were there, from the renderer and not from scores.
+# The interval is over seeds alone. The threshold was set when three seeds were there, from the renderer and not from scores; look at who stands next to the line.
 #
 # ### Which of our readings matter
 
@@ -919,8 +919,9 @@ for part, rows in tables.items():
     if found:
         shown = evidence(found).style.hide(axis="index").set_caption(part)
         display(shown.set_table_attributes(SMALL))
-if pooled:  # main, baselines and prior share seeds, people and size
-    shown = evidence(pooled).style.hide(axis="index").set_caption("pooled")
+if run := [claim for claim in pooled if np.isfinite(claim.effect)]:
+    # main, baselines and prior share seeds, people and size
+    shown = evidence(run).style.hide(axis="index").set_caption("across parts")
     display(shown.set_table_attributes(SMALL))
 
 # %% [markdown]

@@ -37,7 +37,7 @@ ARMS = {
 """And what ``occlusion_every.py`` calls each."""
 
 CLAIMS = tuple(
-    {"claim": f"{arm} loses less than CNN at g = {gap:g}", "score": "fall", "unit": "AUC points",
+    {"claim": f"less is lost by {arm} than by CNN at g = {gap:g}", "score": "fall", "unit": "AUC points",
      "ours": {"arm": "CNN", "gap": gap}, "theirs": {"arm": arm, "gap": gap}}
     for arm in ("domain separation", "landmarks") for gap in (0.67, 1.0)
 )  # fmt: skip
