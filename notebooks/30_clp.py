@@ -899,7 +899,7 @@ if "arms" in studies:
 #
 # Features that know nothing of people should pay most where labels are few. An action unit that the smallest share never shows cannot be learnt from it, and counts with whatever its probe says.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-clp-labels", "caption": "Reference study, setting S1: AUC on strangers of a linear probe, over the share of the labelled frames that it was given, 40 people's in all. Means over seeds, bands are 95 % intervals over seeds."}, "image": {"alt": "Rising lines with bands, one for each arm, from few labels to all labels."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-clp-labels", "caption": "Reference study, setting S1: AUC on strangers of a linear probe, over the share of the labelled frames that it was given, 40 people's in all; the encoder that was taught by labels has seen all of them, whatever the probe sees. Means over seeds, bands are 95 % intervals over seeds."}, "image": {"alt": "Rising lines with bands, one for each arm, from few labels to all labels."}}
 shares = {}
 if "arms" in studies:
     here = arms[arms.setting == "S1"]
