@@ -93,7 +93,7 @@ plots.use()
 #
 # ## Where the pictures come from
 #
-# AU labels come from people who sat in a laboratory and knew that they were filmed. Most of what large networks are *pretrained* on does not. What the four papers of this book say about it:
+# Most AU labels are of people who sat in a laboratory and knew that they were filmed. The pictures that large networks are *pretrained* on are mostly not. What the four papers of this book say:
 #
 # | Paper | pictures besides the labelled ones | where these come from |
 # |---|---|---|
@@ -102,7 +102,7 @@ plots.use()
 # | {doc}`30_clp` {cite}`li2023contrastive` | "a large number of unlabelled facial videos" | not named in what we could read; earlier work with the same idea took VoxCeleb, public figures on YouTube {cite}`li2019tcae` |
 # | {doc}`40_fmae_iat` {cite}`ning2025representation` | Face9M: "9 million facial images from multiple public sources" | no list was published that we know of; comments in its code name MS-Celeb-1M, MegaFace, CelebA and CASIA-WebFace, and frames of BP4D+ and DISFA |
 #
-# Three of these sets were collected from the web for face recognition, with a name to each face: MS-Celeb-1M (about 10 million pictures), MegaFace (672,057 people) and CASIA-WebFace
+# Three of these sets were collected from the web for face recognition: MS-Celeb-1M (about 10 million pictures), MegaFace (672,057 people) and CASIA-WebFace
 # (10,575 people). The first was withdrawn by its publisher and the second is no longer handed out; copies and networks that learnt from them remain. We found no statement that
 # the people shown had agreed. That a picture is public, or its photographer gave it a free licence, is no consent of the person in it.
 #

@@ -98,8 +98,10 @@ def page(questions: Sequence[Question]) -> str:
 
 
 def handout(questions: Sequence[Question], *, answers: bool) -> str:
-    """The questions as plain Markdown, with or without what is right and why."""
+    """The questions as plain Markdown, with what is right and why, or where that stands."""
     blocks = [f"## {HEADING}"]
+    if not answers:
+        blocks.append("The answers, each with a reason, are at the end of this chapter's page in the book.")
     for number, question in enumerate(questions, start=1):
         lines = [f"**{number}.** {question.ask}", ""]
         for letter, option in zip("ABCDEF", question.options, strict=False):

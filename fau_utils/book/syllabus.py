@@ -11,6 +11,7 @@ from fau_utils.book.project import Project
 _GOALS = re.compile(r"```\{admonition\} You will learn\n(.*?)```", re.DOTALL)
 _NEEDS = re.compile(r"You need (.+?)\.(?:\s|$)", re.DOTALL)
 _EXERCISE = re.compile(r"^(?:`{3,}|:{3,})\{exercise(?:-start)?\}", re.MULTILINE)
+_MINUTES = re.compile(r"^:minutes:\s*(\d+)\s*$", re.MULTILINE)
 _LINK = re.compile(r"\{chapter\}`(\d\d)`")
 
 
@@ -24,13 +25,15 @@ class Entry:
         What a reader will learn, Markdown.
     needs : tuple of str
         Names of chapters to read before.
-    exercises, questions : int
+    exercises, work, questions : int
+        Number of exercises, minutes of work on them as their boxes say, questions of the quiz.
     """
 
     chapter: Chapter
     goals: tuple[str, ...]
     needs: tuple[str, ...]
     exercises: int
+    work: int
     questions: int
 
 
@@ -45,6 +48,7 @@ def entry(project: Project, chapter: Chapter) -> Entry:
         tuple(goals),
         tuple(re.findall(r"\{doc\}`(\w+)`", needs[1])) if needs else (),
         len(_EXERCISE.findall(text)),
+        sum(map(int, _MINUTES.findall(text))),
         len(quiz.read(quiz.path_of(project, chapter))),
     )
 
@@ -59,12 +63,14 @@ def _words(source: str) -> str:
 def goals_page(entries: Sequence[Entry]) -> str:
     """Goals chapter by chapter, and a table of the work in each; MyST Markdown."""
     names = {one.chapter.name for one in entries}
-    lines = ["| chapter | builds on | minutes to run | exercises | questions |", "|---|---|--:|--:|--:|"]
+    head = "| chapter | builds on | minutes to run | exercises | minutes of work | questions |"
+    lines = [head, "|---|---|--:|--:|--:|--:|"]
     for one in entries:
         needs = ", ".join(f"{{chapter}}`{name[:2]}`" for name in one.needs if name in names) or "–"
         minutes = f"{one.chapter.minutes:g}" if one.chapter.minutes else ""
         number = f"{one.chapter.number:02d}"
-        lines.append(f"| {{chapter}}`{number}` | {needs} | {minutes} | {one.exercises} | {one.questions} |")
+        work = f"{one.exercises} | {one.work} | {one.questions}"
+        lines.append(f"| {{chapter}}`{number}` | {needs} | {minutes} | {work} |")
     blocks = ["\n".join(lines)]
     for one in entries:
         if one.goals:

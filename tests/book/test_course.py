@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import nbformat
@@ -30,6 +31,8 @@ def test_students_get_tasks_checks_and_stubs_and_no_answers(tmp_path, capsys):
     assert "as good as frozen" not in text, "the words of the solution tell the answer"
     assert "{solution" not in text
     assert "## Recap" in text
+    assert "About 10 minutes" not in text
+    assert "end of this chapter's page" in text, "where the answers of the quiz are"
     assert "6 exercises" in capsys.readouterr().out
     for node in made.values():
         nbformat.validate(node)
@@ -50,6 +53,7 @@ def test_instructors_get_solutions_under_a_heading_and_the_minutes_of_a_run(tmp_
     assert "decay ** (blocks + 1 - layer)" in text
     assert "as good as frozen" in text
     assert text.count(course.SOLUTION) == 3
+    assert "*About 10 minutes.* FMAE fine-tunes" in text
     assert "took 1.6 min" in text
     assert "number 2, 1.5 min" in text
 
@@ -58,6 +62,7 @@ def test_the_listing_names_every_notebook(tmp_path):
     made = _edition(tmp_path, "student")
     listing = (tmp_path / "README.md").read_text()
     assert all(f"{name}.ipynb" in listing for name in made)
+    assert "| 3 | 35 |" in listing, "exercises of chapter 05 and minutes of work"
 
 
 def test_an_unknown_edition_is_refused_with_those_there_are(tmp_path, capsys):
@@ -70,4 +75,7 @@ def test_all_chapters_have_both_editions(tmp_path, edition):
     assert cli.main(["course", edition, str(tmp_path), "--root", str(ROOT)]) == 0
     assert len(list(tmp_path.glob("*.ipynb"))) == len(list((ROOT / "notebooks").glob("*.py")))
     for path in tmp_path.glob("*.ipynb"):
-        assert json.loads(path.read_text())["cells"]
+        cells = json.loads(path.read_text())["cells"]
+        words = "\n".join(cell["source"] for cell in cells if cell["cell_type"] == "markdown")
+        words = re.sub(r"`[^`\n{]*`", "", words)
+        assert re.findall(r"\{[\w:]+\}`|^[`:]{3,}\{.*|^\([\w-]+\)=$", words, re.MULTILINE) == [], path.name

@@ -37,7 +37,8 @@ def test_goals_and_work_are_those_of_the_chapter():
     assert one.exercises == 2
     assert "what a split by frames instead of people adds to every score" in one.goals
     page = syllabus.goals_page(ENTRIES)
-    assert "| {chapter}`04` | {chapter}`00` | 3 | 2 | 3 |" in page
+    assert "| {chapter}`04` | {chapter}`00` | 3 | 2 | 10 | 3 |" in page
+    assert all(one.work >= 5 * one.exercises for one in ENTRIES), "an exercise without :minutes:"
     assert all(goal in page for one in ENTRIES for goal in one.goals)
 
 
