@@ -58,7 +58,8 @@ class Retries(_Strict):
 
 
 class MethodEntry(_Strict):
-    """A method with its variants: name of the variant to its settings (numbers of the budget, options, ``init``).
+    """A method with its variants: name of the variant to its settings (numbers of the budget, options, ``init``,
+    ``recipe``, ``compile``, ``precision``, ``log``; see :mod:`fau_utils.results.choices`).
 
     A learner that reads no labels has ``pretrain`` among them, the faces it learns from before it is probed. `data`
     takes the place of the grid's, for methods that need others.

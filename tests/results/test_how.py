@@ -77,6 +77,14 @@ def test_a_run_is_trained_in_the_precision_it_is_told(fau, monkeypatch, tmp_path
     assert Run.read(out).record["parameters"]["precision"] == "bf16-mixed"
 
 
+def test_what_is_to_be_compiled_is_told_so(fau, monkeypatch):
+    def seen(*_, **options):
+        raise ValueError(f"compile is {options['compile']}")
+
+    monkeypatch.setattr(job, "run_fold", seen)
+    assert "compile is True" in fau("base-rate", "--data", RENDERED, "--compile", "--log", "none")[2]
+
+
 def test_what_a_clock_chose_holds_when_the_run_goes_on(tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(how, "precision_for", lambda *_, **__: asked.append(1) or "bf16-mixed")
