@@ -4,16 +4,21 @@
 that was changed on purpose.
 """
 
+import importlib
 import json
 import os
+import pkgutil
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load, save
 
-from fau_utils.models import LandmarkNet, MaskedAutoencoder, MiniViT, SmallCnn, seeded
+from fau_utils import models
+from fau_utils.models import LandmarkNet, MaskedAutoencoder, MiniViT, SmallCnn, seeded, separation
+from fau_utils.models.clip_encoder import ClipEncoder
 from fau_utils.models.graph import GraphHead
+from fau_utils.models.graph_pooled import POOLS, PooledGraphHead
 from fau_utils.models.heads import AttentionHead, LinearHead
 from fau_utils.models.landmark_heads import PointRegression, ResponseMaps
 from fau_utils.models.mae import mae
@@ -21,7 +26,17 @@ from fau_utils.models.resnet import ResNet
 from fau_utils.models.vit import vit
 
 GOLDEN = Path(__file__).with_name("golden.json")
-IMAGE, TOKENS = (3, 64, 64), (9, 16)
+IMAGE, TOKENS, MAPS = (3, 64, 64), (9, 16), (16, 16, 16)
+MINI = separation.SIZES["mini"]
+
+
+class Generator(separation.FeatureGenerator):
+    """With both inputs in one: three maps of attention, then the texture."""
+
+    def forward(self, maps):
+        return super().forward(maps[:, :3], maps[:, 3:])
+
+
 MODELS = {  # how to build it, shape of one input, shapes of what it gives for one
     "cnn": (lambda: SmallCnn(5), IMAGE, [(5,)]),
     "landmark perceptron": (lambda: LandmarkNet(5), (49, 2), [(5,)]),
@@ -31,12 +46,36 @@ MODELS = {  # how to build it, shape of one input, shapes of what it gives for o
     "ViT mini64 by place": (lambda: vit("mini64", stem="patch", pool="position"), IMAGE, [(1024,)]),
     "ViT mini96, class token": (lambda: vit("mini96", stem="linear", cls=True, pool="cls"), IMAGE, [(96,)]),
     "resnet18": (lambda: ResNet(18, stem="small"), (3, 32, 32), [(512,)]),
+    "resnet50": (lambda: ResNet(50), IMAGE, [(2048,)]),
+    "encoder of clips": (ClipEncoder, IMAGE, [(128,)]),
+    "encoder of clips, resnet18": (lambda: ClipEncoder(trunk="resnet18", size=32), (3, 32, 32), [(128,)]),
     "linear head": (lambda: LinearHead(16, 5, std=1.0), TOKENS, [(5,)]),
     "attention head": (lambda: AttentionHead(16, 5, places=9, heads=2), TOKENS, [(5,)]),
     "graph of nearest": (lambda: GraphHead(16, 5, width=8, edges=False), TOKENS, [(5,), (5, 8)]),
     "graph with edges": (lambda: GraphHead(16, 5, width=8), TOKENS, [(5,), (5, 8), (25, 8), (25, 4)]),
+    **{
+        f"pooled graph by {pool}": (
+            lambda pool=pool: PooledGraphHead(16, 5, places=9, width=8, pool=pool),
+            TOKENS,
+            [(5,), (5, 8), (25, 8), (25, 4)],
+        )
+        for pool in POOLS
+    },
+    "feature encoder": (lambda: separation.FeatureEncoder(MINI), IMAGE, [MAPS]),
+    "texture encoder": (lambda: separation.TextureEncoder(MINI), MAPS, [MAPS]),
+    "feature generator": (lambda: Generator(MINI), (19, 16, 16), [MAPS]),
+    "AU branches": (lambda: separation.AuHead(MINI, 5), MAPS, [(5,)]),
+    "landmark discriminator": (lambda: separation.LandmarkDiscriminator(MINI), MAPS, [(49, 16, 16)]),
+    "domain discriminator": (lambda: separation.DomainDiscriminator(MINI, side=16), MAPS, [(1, 1, 1)]),
+    "projector": (lambda: separation.Projector(16), MAPS, [(64,)]),
     "response maps": (lambda: ResponseMaps(4), (4, 8, 8), [(49, 8, 8)]),
     "point regression": (lambda: PointRegression(6, size=64), (6,), [(49, 2)]),
+}
+EXEMPT = {
+    "MaskedAutoencoder": "answers with a loss and has a test below",
+    "Follower": "never learns by a gradient, see test_clip_parts.py",
+    "Memory": "has buffers only, see test_clip_parts.py",
+    "GradientReversal": "has no parameters, see test_reversal.py",
 }
 
 
@@ -153,3 +192,29 @@ def test_an_autoencoder_keeps_the_contract_with_its_mask_given():
     assert not missing
     model.eval()
     assert torch.equal(model(x, noise=noise).loss, model(x, noise=noise).loss)
+
+
+def test_every_public_network_is_listed_part_of_one_that_is_or_exempt_for_a_reason():
+    seen = {kind for build, *_ in MODELS.values() for part in build().modules() for kind in type(part).__mro__}
+    public = set()
+    for found in pkgutil.iter_modules(models.__path__):
+        module = importlib.import_module(f"{models.__name__}.{found.name}")
+        public |= {
+            kind for kind in vars(module).values() if isinstance(kind, type) and kind.__module__ == module.__name__
+        }
+    public = {kind for kind in public if issubclass(kind, torch.nn.Module) and not kind.__name__.startswith("_")}
+    assert {kind.__name__ for kind in public - seen} == set(EXEMPT)
+
+
+@pytest.mark.parametrize(("name", "dim", "millions"), [("small", 384, 22), ("base", 768, 86), ("large", 1024, 303)])
+def test_published_sizes_see_224_px(name, dim, millions):
+    """The two large ones without numbers: shapes only."""
+    device = "cpu" if name == "small" else "meta"
+    with seeded(0), torch.device(device), torch.no_grad():
+        model, x = vit(name).eval(), torch.rand(2, 3, 224, 224)
+        found = model(x)
+    assert round(sum(p.numel() for p in model.parameters()) / 1e6) == millions
+    assert found.shape == (2, dim)
+    if device == "cpu":
+        assert found.isfinite().all()
+        assert (found[0] - found[1]).abs().max() > 0
