@@ -69,6 +69,17 @@ def test_the_rehearsal_goes_from_a_tree_to_a_model_with_an_honest_card(folder, c
     assert "Binghamton" not in card
 
 
+def test_the_way_to_a_first_model_is_the_one_that_an_empty_list_of_models_tells(folder, capsys):
+    assert cli.main(["models", "list"]) == 0
+    told = capsys.readouterr().out
+    (own,) = blocks("Your own pictures and films")
+    train, add, predict = (" ".join(words) for words in own)
+    assert train in told
+    assert add in told
+    assert predict.startswith("fau predict ")
+    assert "means nothing" in told
+
+
 def test_the_published_recipe_takes_the_fold_and_the_folders_of_the_rehearsal():
     rehearsal, recipe = blocks("When your data arrives")
     (words,), ours = recipe, next(words for words in rehearsal if words[1] == "train")

@@ -6,12 +6,19 @@ from typing import Any
 
 from fau_utils.own import model
 
+_NONE = """\
+no models in {folder}
+None comes with this code: weights trained on licensed faces are not ours to give. To teach, one from rendered faces:
+  fau train cnn --data synth --set views=8000 --out results/
+  fau models add results/cnn-synth-s0-* --data synth --name teaching
+What it says of a recorded face means nothing. For that, train on a coded dataset whose licence you have."""
+
 
 def table() -> str:
     """A line per kept model."""
     paths = model.listing()
     if not paths:
-        return f"no models in {model.folder()}; fau models add RUN keeps one"
+        return _NONE.format(folder=model.folder())
     lines = [f"{'name':24} {'trained on':10} {'AUs':>3}  {'F1 at 0.5':18} {'AUC':18}"]
     for path in paths:
         try:
