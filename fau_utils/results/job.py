@@ -22,6 +22,7 @@ from fau_utils.data.domains import TwoDomains
 from fau_utils.data.images import ImageSet
 from fau_utils.data.options import keywords_of
 from fau_utils.data.published import AUGMENTATIONS
+from fau_utils.data.rendered import is_rendered
 from fau_utils.data.source import Source
 from fau_utils.methods import METHODS, Learner, Method
 from fau_utils.methods.domain_networks import TwoDomainDetector
@@ -291,13 +292,19 @@ def _fold(job: Job) -> tuple[SealedFold, dict[str, Any]]:
     fold = by_name.fold_of(found.protocol, job.fold)
     made = SealedFold.by_protocol(found.data, found.protocol, fold=fold, seed=job.seed)
     name = fold.name or f"{found.protocol.dataset} {fold.hash}"
-    return made, {**made.describe(), "name": name, "content": content_of(job.data)}
+    return made, {**made.describe(), "name": name, "rendered": _rendered(job.data), "content": content_of(job.data)}
+
+
+def _rendered(*names: str) -> bool:
+    """Whether all faces of prepared folders are: a model's card has to know it when the folders are gone."""
+    return all(is_rendered(by_name.folder_of(name)) for name in names)
 
 
 def _domains(job: Job) -> tuple[SealedFold, dict[str, Any]]:
     if not by_name.is_synth(job.data):
         made = domain_fold.prepared(job.data, fold=job.fold, protocol=job.protocol, seed=job.seed)
-        return made, {**made.describe(), "content": content_of(job.data, domains=True)}
+        rendered = _rendered(*domain_fold.sides_of(job.data))
+        return made, {**made.describe(), "rendered": rendered, "content": content_of(job.data, domains=True)}
     if job.fold is not None:
         raise ValueError("synth has its own people for validation and test; leave --fold out")
     made = domain_fold.rendered(job.data)

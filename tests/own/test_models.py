@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from fau_utils.cli import main
-from fau_utils.data import by_name
-from fau_utils.own import add, cards
+from fau_utils.data import by_name, conventions, rendered
+from fau_utils.frames import Frames
+from fau_utils.own import add, cards, origin
 from fau_utils.own import model as models
+from fau_utils.results import job
 from fau_utils.results.run import Run
 from fau_utils.training import predict
 
@@ -64,6 +66,36 @@ def test_without_the_data_the_card_says_that_nothing_was_measured(run, tmp_path)
     assert "not measured" in cards.render(path)
     _, distance = models.load(path, device="cpu")(np.zeros((2, 64, 64, 3), "uint8"))
     assert np.isnan(distance).all()
+
+
+@pytest.mark.parametrize("mark", [True, False])
+def test_a_run_on_a_prepared_tree_tells_its_card_who_made_the_faces(tmp_path, mark):
+    faces, folder = by_name.synth_sides(DATA)["train"], tmp_path / "crops"
+    folder.mkdir()
+    table = faces.frames.table[["dataset", "subject", "clip", "frame"]].assign(row=range(len(faces)))
+    labels = {f"AU{n}": faces.labels[:, k].int().numpy() for k, n in enumerate(faces.aus)}
+    people = table["subject"].str.replace("synth", "lab")
+    Frames(table.assign(dataset="lab", subject=people, **labels)).to_parquet(folder / "manifest.parquet")
+    np.save(folder / "images.npy", np.asarray(faces.images))
+    if mark:
+        rendered.mark(folder)
+    wanted = job.Job("cnn", str(folder), tmp_path, fold="1 of 3", budget="smoke", settings=("views=32",))
+    path = add.add(job.train(wanted, progress=False), crop="none", out=tmp_path / "models")
+    card = models.check(path)
+    assert card["data"]["faces"] == ("rendered" if mark else "recorded")
+    assert card["warning"].startswith("TEACHING ONLY") is mark
+    assert card["protocol"] == "ours"
+
+
+def test_of_old_runs_without_their_data_the_origin_is_unknown_and_published_protocols_have_names():
+    said = {"protocol": conventions.named("jaa", dataset="bp4d").hash}
+    assert origin.rendered(said, None) is None
+    assert "unchecked" in origin.licence("bp4d", None)
+    assert origin.licence("bp4d", False).startswith("agreement of Binghamton")
+    assert origin.licence("bp4d", True) == origin.LICENCES["synth"]
+    assert origin.protocol(said["protocol"], "bp4d") == "jaa"
+    assert origin.protocol("0" * 12, "bp4d").startswith("unknown to this version")
+    assert set(conventions.EVALUATED) <= set(origin.LICENCES)
 
 
 def test_other_data_than_the_run_was_trained_on_is_refused(run, tmp_path):
