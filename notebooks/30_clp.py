@@ -891,7 +891,7 @@ if "arms" in studies:
         means(columns)
 
 # %% [markdown]
-# All in percent but the rank; means over seeds. *AUC* and *F1* are those of a linear probe on frozen features, and where *fine-tuned* stands, of the whole network after it was trained on with the labels of the same 40 people.
+# All in percent but the rank; means over seeds. *AUC* and *F1* are those of a linear probe on frozen features, and where *fine-tuned* stands, of the whole network after it was trained on with the labels of the same 40 people; the fine-tuned *untrained* network is what labels give alone, and pretraining has helped only a row that lies above it.
 # *Who*: recognised from the mean of three faces of each stranger, or named by a linear probe taught with many faces of 40 other people. *Nearer by*: how much nearer in movement the nearest face of another person is than the average one, and how much nearer those are that get the attention; 0 is
 # chance. *Attention to oneself*: share that would fall on the person's other faces if they were allowed.
 #
