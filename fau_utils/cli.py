@@ -92,7 +92,8 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
     """Look at this installation and say what to do. Exit 0: ready, 1: something is broken."""
     from fau_utils.book import doctor as examination
 
-    findings = examination.examine()
+    also = (("face detector", cli_own.face_detector), ("models", cli_own.kept_models))
+    findings = examination.examine(also=also, say=lambda what: sys.stderr.write(f"looking at {what}\n"))
     _show(examination.as_dict(findings) if as_json else examination.render(findings))
     raise typer.Exit(0 if examination.as_dict(findings)["ready"] else 1)
 

@@ -159,6 +159,38 @@ def card(
             _show(cards.render(path))
 
 
+def face_detector():
+    """For ``fau doctor``: whether faces can be found."""
+    from fau_utils.book.doctor import Finding
+    from fau_utils.data.detector import NoDetector
+    from fau_utils.own import finders
+
+    try:
+        _, name = finders.finder()
+    except NoDetector as error:
+        return Finding("face detector", "worth knowing", "none, which fau predict and chapter 70 need", str(error))
+    return Finding("face detector", "fine", f"{name}, for one's own pictures")
+
+
+def kept_models():
+    """For ``fau doctor``: whether the models that are kept are as they were saved."""
+    from fau_utils.book.doctor import Finding
+    from fau_utils.own import model
+
+    kept = model.listing()
+    if not kept:
+        return Finding("models", "fine", "none kept; `fau models list` says how to get one")
+    broken = []
+    for path in kept:
+        try:
+            model.check(path)
+        except model.BadModel:
+            broken.append(path.name)
+    if broken:
+        return Finding("models", "worth knowing", f"damaged: {', '.join(broken)}", "`fau models check` says how")
+    return Finding("models", "fine", f"{len(kept)} kept, as they were saved")
+
+
 @contextmanager
 def _mistakes() -> Iterator[None]:
     """Turns what is wrong with names and folders into one line."""

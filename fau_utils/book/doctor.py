@@ -37,17 +37,27 @@ class Finding:
     remedy: str = ""
 
 
-def examine(*, folder: Path | None = None) -> list[Finding]:
+Check = tuple[str, Callable[[], Finding]]
+
+
+def examine(
+    *, folder: Path | None = None, also: Sequence[Check] = (), say: Callable[[str], None] = lambda what: None
+) -> list[Finding]:
     """Everything, in an order in which one thing can explain the next; a check that breaks is a finding itself.
 
     Parameters
     ----------
     folder : Path, optional
         Where the book would be built; by default the working directory.
+    also : sequence of (str, callable)
+        What rooms beside the book's want looked at.
+    say : callable
+        Is told what is looked at next: some checks take seconds.
     """
     folder = Path.cwd() if folder is None else folder
-    checks: Sequence[tuple[str, Callable[[], Finding]]] = (
+    checks: Sequence[Check] = (
         ("Python", python),
+        ("command", command),
         ("packages", packages),
         ("torch", torch_runs),
         ("GPU", gpu),
@@ -56,9 +66,15 @@ def examine(*, folder: Path | None = None) -> list[Finding]:
         ("disk", lambda: disk(folder)),
         ("cache", cache),
         ("notebooks", notebooks),
+        *also,
         ("browser", browser),
+        ("xelatex", xelatex),
     )
-    return [_safely(name, check) for name, check in checks]
+    found = []
+    for name, check in checks:
+        say(name)
+        found.append(_safely(name, check))
+    return found
 
 
 def render(findings: Sequence[Finding]):
@@ -84,6 +100,17 @@ def python() -> Finding:
     where = "in an environment of its own" if alone else "the system's own"
     remedy = "" if alone else "`make install` makes .venv; packages of the system can break others that share them"
     return Finding("Python", "fine" if alone else "worth knowing", f"{found}, {where}", remedy)
+
+
+def command() -> Finding:
+    """Whether a shell finds ``fau``, and this one."""
+    here, found = Path(sys.prefix) / "bin", shutil.which("fau")
+    remedy = f"once in each shell: . {here / 'activate'}" if (here / "activate").is_file() else f"put {here} on PATH"
+    if found is None:
+        return Finding("command", "worth knowing", "a shell does not find fau", remedy)
+    if Path(found).resolve().parent != here.resolve():
+        return Finding("command", "worth knowing", f"a shell finds another fau, {found}", remedy)
+    return Finding("command", "fine", f"fau is {found}")
 
 
 def packages() -> Finding:
@@ -191,6 +218,15 @@ def notebooks() -> Finding:
     last = (done.stderr.strip().splitlines() or ["no answer"])[-1]
     remedy = "pip install -c constraints.txt ipykernel jupyter-client; a firewall on localhost also stops kernels"
     return Finding("notebooks", "broken", last[:160], remedy)
+
+
+def xelatex() -> Finding:
+    if shutil.which("xelatex"):
+        return Finding("xelatex", "fine", "is there, for `make pdf`")
+    from fau_utils.book.pdf import PACKAGES
+
+    remedy = f"only for the PDF; on Debian and Ubuntu, apt install {PACKAGES}"
+    return Finding("xelatex", "worth knowing", "none: `make pdf` cannot run, all else can", remedy)
 
 
 def browser() -> Finding:

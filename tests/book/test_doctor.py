@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from fau_utils import cli
+from fau_utils import cli, cli_own
 from fau_utils.book import doctor
 from fau_utils.book.doctor import Finding
 
@@ -12,6 +12,7 @@ from fau_utils.book.doctor import Finding
 def _found(monkeypatch, **checks):
     for name in (
         "python",
+        "command",
         "packages",
         "torch_runs",
         "gpu",
@@ -21,6 +22,7 @@ def _found(monkeypatch, **checks):
         "cache",
         "notebooks",
         "browser",
+        "xelatex",
     ):
         made = checks.get(name, lambda *_, name=name: Finding(name, "fine", "as it should be"))
         monkeypatch.setattr(doctor, name, made)
@@ -28,7 +30,10 @@ def _found(monkeypatch, **checks):
 
 def test_this_installation_can_run_the_book():
     """The slow checks start a kernel and import torch in processes of their own."""
-    for finding in (doctor.python(), doctor.packages(), doctor.torch_runs(), doctor.notebooks()):
+    for finding in (
+        doctor.python(), doctor.command(), doctor.packages(), doctor.torch_runs(), doctor.notebooks(),
+        cli_own.face_detector(), cli_own.kept_models(), doctor.xelatex(),
+    ):  # fmt: skip
         assert finding.state != "broken", finding
 
 
@@ -42,6 +47,29 @@ def test_a_package_that_is_missing_or_too_old_is_named(monkeypatch):
     assert "pandas" not in found.found
     assert "ruff" not in found.found, "readers need no linter"
     assert "pip install" in found.remedy
+
+
+@pytest.mark.parametrize("elsewhere", [True, False])
+def test_a_shell_that_does_not_find_fau_is_told_how(tmp_path, monkeypatch, elsewhere):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(doctor.sys, "prefix", str(tmp_path / "env"))
+    (tmp_path / "env" / "bin").mkdir(parents=True)
+    (tmp_path / "env" / "bin" / "activate").touch()
+    (tmp_path / "fau").touch(mode=0o755 if elsewhere else 0o644)
+    found = doctor.command()
+    assert (found.state, "another fau" in found.found) == ("worth knowing", elsewhere)
+    assert found.remedy == f"once in each shell: . {tmp_path}/env/bin/activate"
+
+
+def test_a_damaged_model_and_what_only_some_need_are_worth_knowing(tmp_path, monkeypatch):
+    monkeypatch.setenv("FAU_MODELS", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert cli_own.kept_models().state == "fine"
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "card.json").write_text("{}")
+    for finding in (cli_own.kept_models(), doctor.xelatex(), doctor.browser()):
+        assert finding.state == "worth knowing"
+    assert "mine" in cli_own.kept_models().found
 
 
 def test_torch_that_cannot_be_imported_is_told_with_a_remedy(monkeypatch):
@@ -83,7 +111,9 @@ def test_the_command_ends_with_1_only_when_something_is_broken(monkeypatch, caps
     said = json.loads(capsys.readouterr().out)
     assert said["ready"] is (code == 0)
     assert cli.main(["doctor"]) == code
-    assert "close other programs" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "close other programs" in said.out
+    assert "looking at memory" in said.err, "checks take seconds"
 
 
 def test_it_needs_nothing_heavy_to_say_that_something_is_missing():
