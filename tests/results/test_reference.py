@@ -1,3 +1,4 @@
+import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
@@ -64,3 +65,14 @@ def test_every_reference_result_of_the_book_can_be_read():
         found = reference.read(path.stem)
         assert len(found.table)
         assert found.record["command"]
+
+
+def test_lists_are_kept_in_single_precision_where_that_loses_nothing(tmp_path):
+    draws = np.float32([0.1, np.nan, 3e9]).tolist()
+    rows = pd.DataFrame({"draws": [draws, None], "exact": [[0.1], [1.0]]})
+    path = reference.write("kept", rows, command="x", code=["fau_utils.aus"], device="cpu", folder=tmp_path)
+    kinds = {field.name: field.type.value_type for field in pq.read_schema(path) if field.name in rows}
+    assert {name: str(kind) for name, kind in kinds.items()} == {"draws": "float", "exact": "double"}
+    found = reference.read("kept", folder=tmp_path).table
+    np.testing.assert_array_equal(np.float64(found["draws"][0]), draws)
+    assert found["exact"][0][0] == 0.1
