@@ -85,7 +85,7 @@ NARROW = [{"selector": "td, th", "props": "padding: 1px 5px; font-size: 85%"}]
 # ```{admonition} What is real here and what is not
 # :class: note
 # All faces on this page are **synthetic**, and so are the people. Numbers from papers are **quotations**: each has its source beside it, and none was measured here.
-# None of ours stands in the same table, because no licensed data was used. What rendered faces allow, and recordings do not, is to ask the same people to behave differently.
+# Where ours stand in the same table, their column says that they are on rendered faces, because no licensed data was used. What rendered faces allow, and recordings do not, is to ask the same people to behave differently.
 # ```
 #
 # ## The observation behind it
@@ -946,13 +946,13 @@ else:
         ax.plot(found["mean"], place, label=BEGUN[init], **style)
     ax.set_yticks(range(len(cases)), cases, fontsize=8)
     ax.set(xlabel="AUC on strangers, %")
-    ax.legend(fontsize=8)
+    ax.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
     plt.show()
 
 # %% [markdown]
 # ### Views of pretraining, and size
 #
-# How much of it is needed, and does a larger network make more of it? In the paper each size step is worth a point or two of F1. Here the labels are few, one frame in eight, which is where pretraining has most to give; a share of 0 is
+# How much of it is needed, and does a larger network make more of it? In the paper each size step is worth a point or two of F1. Here the labels are few, one frame in eight, which is where pretraining should have most to give; a share of 0 is
 # a network that begins at random, and *default* is the one of the other parts.
 
 # %% tags=["hide-input"]
@@ -1046,7 +1046,7 @@ display(
 #
 # ```{admonition} None of our numbers is on these data
 # :class: note
-# BP4D, BP4D+ and DISFA are licensed; nothing here was run on them. Whoever holds a licence fills that column with one line, below. What the tables at the end of this section have of ours is on *rendered faces*.
+# BP4D, BP4D+ and DISFA are licensed; nothing here was run on them. Whoever holds a licence can, with the lines below. What the tables at the end of this section have of ours is on *rendered faces*.
 # ```
 #
 # Is the comparison controlled? The published commands of the two arms on BP4D differ in more than $\lambda$:
@@ -1171,7 +1171,7 @@ display(Markdown(f"Of {len(verdicts)} claims on this page, {said}."))
 #
 # ## Exercises
 #
-# All three bugs below are from the published code. A fourth of it, an order of faces that on one GPU is the same in every epoch, is {ref}`an exercise of another chapter <ex-epoch-order>`.
+# All three bugs below are from the published code. A fourth of it, an order of faces that on one GPU is the same in every epoch, is {ref}`an exercise <ex-epoch-order>` of {doc}`05_engine`.
 #
 # ```{exercise} Find the bug: a flag that cannot be switched off
 # :label: ex-flag
