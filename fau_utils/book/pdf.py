@@ -95,7 +95,7 @@ def printable(cell: dict) -> list[dict]:
             texts.append(f"```{{raw}} latex\n{table(page)}```" if "<table" in page else INTERACTIVE)
     if not texts:
         return [cell]
-    caption = cell["metadata"].get("mystnb", {}).get("figure", {}).get("caption", "")
+    caption = cell.get("metadata", {}).get("mystnb", {}).get("figure", {}).get("caption", "")
     texts += [caption] if caption else []  # no figure that LaTeX could number
     behind = {"cell_type": "markdown", "id": f"{cell.get('id', '')}-printed", "metadata": {}}
     return [cell | {"outputs": kept}, behind | {"source": "\n\n".join(texts)}]
