@@ -21,3 +21,22 @@
   });
   window.addEventListener("resize", look);
 })();
+
+/* Paper is white: a page that is dark on the screen prints light, code and boxes too. */
+(() => {
+  const paper = matchMedia("print");
+  let shown = null;
+  const dress = (printing) => {
+    const root = document.documentElement;
+    if (printing && shown === null) {
+      shown = root.dataset.theme;
+      root.dataset.theme = "light";
+    } else if (!printing && shown !== null) {
+      root.dataset.theme = shown;
+      shown = null;
+    }
+  };
+  paper.addEventListener("change", (event) => dress(event.matches));
+  addEventListener("beforeprint", () => dress(true));
+  addEventListener("afterprint", () => dress(false));
+})();

@@ -1,6 +1,7 @@
 """Code words of chapters find what they name in the package."""
 
 import importlib
+import os
 
 import pytest
 
@@ -38,3 +39,13 @@ def test_bars_around_a_value_are_no_substitution():
     lines = ["the mean of |said - seen|, not ``|x|``", "| a line block"]
     api._without_bars(None, "", "", None, None, lines)
     assert lines == [r"the mean of \|said - seen\|, not ``|x|``", "| a line block"]
+
+
+@pytest.mark.skipif("FAU_TEST_API" not in os.environ, reason="builds the reference of the code, which takes minutes")
+def test_chapters_link_to_the_reference_of_the_code(copy, fau, monkeypatch):
+    """As `make api` does. Not in CI: FAU_TEST_API=1 asks for it, where sphinx-autoapi is installed."""
+    monkeypatch.setenv("FAU_API", "1")
+    code, said = fau("book", copy, "--budget", "smoke")
+    assert code == 0, said
+    page = copy / "build" / "html" / "api" / "fau_utils" / "methods" / "baselines" / "index.html"
+    assert 'id="fau_utils.methods.baselines.CnnDetector"' in page.read_text()

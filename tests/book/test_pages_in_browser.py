@@ -8,17 +8,28 @@ from pathlib import Path
 
 import pytest
 
+from fau_utils import cli
+
 pytestmark = pytest.mark.browser
 
 CHROMIUM = shutil.which("chromium")
+WANTED = "FAU_TEST_BROWSER" in os.environ
+"""A browser was installed for these tests, so nothing of them may be skipped."""
 WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+
+
+def _lacking(what):
+    (pytest.fail if WANTED else pytest.skip)(what)
 
 
 @pytest.fixture(scope="module")
 def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if importlib.util.find_spec("playwright") is None:
+        _lacking("playwright is not installed")
     if CHROMIUM is None:
-        pytest.skip("no chromium on the path; on Debian: apt install chromium")
+        _lacking("no chromium on the path; on Debian: apt install chromium")
+    from playwright import sync_api as playwright
+
     with playwright.sync_playwright() as engine:
         running = engine.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
         yield running
@@ -115,14 +126,19 @@ def axe():
     """The accessibility rules of axe-core, as a script."""
     found = importlib.util.find_spec("axe_playwright_python")
     if found is None:
-        pytest.skip("axe-playwright-python is not installed")
+        _lacking("axe-playwright-python is not installed")
     return (Path(found.origin).parent / "axe.min.js").read_text()
 
 
-def _barriers(page, axe):
+SEEN = ["color-contrast", "link-in-text-block", "scrollable-region-focusable"]
+"""Rules that depend on how a page looks; all others depend on what is in it."""
+
+
+def _barriers(page, axe, *, rules=None):
     page.wait_for_timeout(500)  # mathematics is set after the page has loaded
     page.evaluate(axe)
-    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+    only = {"runOnly": {"type": "rule", "values": rules}} if rules else {}
+    found = page.evaluate("given => axe.run(document, given)", {"resultTypes": ["violations"], **only})["violations"]
     return [
         f"{v['impact']}: {v['help']}: {v['nodes'][0]['html'][:120]}"
         for v in found
@@ -149,8 +165,13 @@ def test_no_page_of_the_real_book_keeps_anybody_out_or_sticks_out(visit, axe):
     for name in pages:
         page = visit(name, viewport=PHONE, scheme="dark", html=BOOK)
         found[name] = _barriers(page, axe)
-        if page.evaluate("document.documentElement.scrollWidth") > PHONE["width"]:
-            found[name].append("sticks out on a phone")
+        for viewport in (PHONE, WIDE):
+            page.set_viewport_size(viewport)
+            if page.evaluate("document.documentElement.scrollWidth") > viewport["width"]:
+                found[name].append(f"sticks out at {viewport['width']} px")
+        page.emulate_media(color_scheme="light")  # the same page, now wide and light
+        assert page.evaluate("document.documentElement.dataset.theme") == "light"
+        found[name] += [f"wide, light: {barrier}" for barrier in _barriers(page, axe, rules=SEEN)]
         page.close()
     assert {name: barriers for name, barriers in found.items() if barriers} == {}
 
@@ -166,3 +187,61 @@ def test_a_reader_without_a_mouse_reaches_the_text_and_a_wide_equation(visit):
     )
     last = page.locator("article div.highlight pre").last
     assert last.get_attribute("tabindex") == "0"
+
+
+REACHED = {
+    "search": ".search-button__button",
+    "theme": ".theme-switch-button",
+    "solution": ".solution button.toggle-button",
+    "quiz": "details.quiz > summary",
+}
+
+
+def test_all_that_can_be_clicked_is_reached_and_used_by_keyboard(visit):
+    page = visit("chapters/00_tour.html")
+    state = {
+        "theme": "document.querySelector('.theme-switch-button').getAttribute('aria-expanded')",
+        "solution": "document.querySelector('.solution button.toggle-button').className",
+        "quiz": "document.querySelector('details.quiz').open",
+    }
+    before = {name: page.evaluate(what) for name, what in state.items()}
+    left = dict(REACHED)
+    for _ in range(120):
+        page.keyboard.press("Tab")
+        here = next(
+            (k for k, where in left.items() if page.evaluate(f"document.activeElement.matches('{where}')")), None
+        )
+        if here is None:
+            continue
+        del left[here]
+        page.keyboard.press("Enter")
+        page.wait_for_timeout(200)
+        if here == "search":
+            assert page.evaluate("document.activeElement.type") == "search"
+            page.keyboard.press("Escape")
+            page.wait_for_timeout(200)
+            assert not page.locator("#pst-search-dialog").is_visible()
+        else:
+            assert page.evaluate(state[here]) != before[here], here
+    assert left == {}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_page_prints_dark_on_white_whatever_the_screen_shows(visit, axe, scheme):
+    page = visit("chapters/00_tour.html", scheme=scheme)
+    page.emulate_media(media="print")
+    ground = page.eval_on_selector("body", "e => getComputedStyle(e).backgroundColor")
+    assert ground in ("rgb(255, 255, 255)", "rgba(0, 0, 0, 0)")
+    for part in ("article section > p", "article h1", "figcaption .caption-text"):
+        colour = page.eval_on_selector(part, "e => getComputedStyle(e).color")
+        assert max(int(v) for v in colour[4:-1].split(",")[:3]) < 100, part
+    assert not page.locator(".bd-sidebar-primary").first.is_visible()
+    assert _barriers(page, axe, rules=["color-contrast"]) == []
+
+
+def test_a_deck_of_slides_keeps_nobody_out(visit, axe, built, tmp_path):
+    assert cli.main(["course", "slides", str(tmp_path), "--root", str(built), "--only", "00"]) == 0
+    page = visit("00_tour.html", html=tmp_path)
+    assert _barriers(page, axe) == []
+    page.keyboard.press("ArrowRight")
+    assert _barriers(page, axe) == []

@@ -79,7 +79,7 @@ from IPython.display import HTML
 import plotly.graph_objects as go
 
 chart = go.Figure(go.Scatter(y=points.tolist(), name="points"), layout={"height": 260, "title": {"text": "The same, to touch"}})
-HTML(chart.to_html(full_html=False, include_plotlyjs=False))
+HTML(f'<div aria-label="Points to touch">{chart.to_html(full_html=False, include_plotlyjs=False)}</div>')
 
 # %%
 import pandas as pd
