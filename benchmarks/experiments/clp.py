@@ -322,7 +322,7 @@ def verdicts(table: Any) -> list[Contrast]:
         rows = select(table, arm=claim["arm"], setting="S1")
         if len(rows):
             mean, low, high = estimate(rows[claim["score"]], list(rows[f"{claim['score']}_draws"]))
-            over = f"{len(rows)} seeds and the people"
+            over = f"{len(rows)} seed{'s' if len(rows) > 1 else ''} and the people"
             found.append(Contrast(claim["claim"], mean, low, high, over=over, unit="% of chance"))
     return found
 
