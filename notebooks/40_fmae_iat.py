@@ -957,7 +957,7 @@ else:
 
 # %% tags=["hide-input"]
 if "scale" not in studies:
-    not_run("scale")
+    display(Markdown("The part “scale” of the study has not been run here."))
 else:
     found = study.curve(studies["scale"].table, by=["network", "share"])
     found = found.rename(columns={"share": "share of pretraining", "mean": "AUC"})
