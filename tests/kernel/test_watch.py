@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,15 @@ class File:
     def __init__(self, name, mode="r"):
         self.name = name
 """
+FAKE_CV2 = """
+def imread(name, flags=1):
+    return None
+def imwrite(name, image):
+    return open(name, "wb").write(bytes(image)) > 0
+class VideoCapture:
+    def __init__(self, name):
+        self.name = name
+"""
 
 
 def _foreign(tmp_path, *lines):
@@ -30,6 +40,8 @@ def _foreign(tmp_path, *lines):
     (tmp_path / "lib" / "h5py" / "_hl").mkdir(parents=True)
     (tmp_path / "lib" / "h5py" / "__init__.py").write_text("from h5py._hl.files import File\n")
     (tmp_path / "lib" / "h5py" / "_hl" / "files.py").write_text(FAKE_H5PY)
+    if find_spec("cv2") is None:  # OpenCV is no part of the book's environment
+        (tmp_path / "lib" / "cv2.py").write_text(FAKE_CV2)
     here = tmp_path / "here"
     here.mkdir()
     code = HEAD.format(watch=str(WATCH), there=str(tmp_path), here=str(here))
