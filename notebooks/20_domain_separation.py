@@ -32,7 +32,7 @@
 # - how to tell a gain from *separation* from a gain that landmarks alone would bring
 # ```
 #
-# You need {doc}`03_metrics_and_uncertainty` and {doc}`05_engine`. About five minutes on two cores, a part of it drawing faces the first time.
+# You need {doc}`03_metrics_and_uncertainty` and {doc}`05_engine`. Meant for about five minutes on two cores, a part of it drawing faces the first time.
 
 # %% tags=["parameters"]
 budget: str = "laptop"  # smoke runs in seconds and shows nothing

@@ -33,7 +33,7 @@
 # - how a self-supervised run collapses while its loss looks fine, and which two numbers show it
 # ```
 #
-# You need {doc}`03_metrics_and_uncertainty` and {doc}`05_engine`. About four minutes on two cores, one of them drawing faces the first time.
+# You need {doc}`03_metrics_and_uncertainty` and {doc}`05_engine`. Meant for about four minutes on two cores, one of them drawing faces the first time.
 
 # %% tags=["parameters"]
 budget: str = "laptop"  # smoke runs in seconds and shows nothing

@@ -29,7 +29,7 @@
 # - how an experiment that changes the look and nothing else answers what a survey cannot
 # ```
 #
-# You need {doc}`03_metrics_and_uncertainty`, and {doc}`10_occlusion_mae` for masks. About five minutes on two cores, under two of them training.
+# You need {doc}`03_metrics_and_uncertainty`, and {doc}`10_occlusion_mae` for masks. Meant for about five minutes on two cores, under two of them training.
 
 # %% tags=["parameters"]
 budget: str = "laptop"  # smoke runs in seconds and shows nothing
