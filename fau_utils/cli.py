@@ -46,7 +46,10 @@ def book(
         str | None,
         typer.Option(help="smoke, laptop, gpu or paper. Default: as each chapter says.", show_default=False),
     ] = None,
-    jobs: Annotated[int, typer.Option(help="Chapters at a time.")] = 1,
+    jobs: Annotated[
+        int | None,
+        typer.Option(help="Chapters at a time. Default: as cores and memory carry.", show_default=False),
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="A parameter of chapters; may be given again."),

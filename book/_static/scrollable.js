@@ -3,6 +3,7 @@
   const boxes = "mjx-container[display='true'], .cell_output, .cell_output .text_html, .bd-content div.highlight pre, .pst-scrollable-table-container";
   const look = () => {
     for (const box of document.querySelectorAll(boxes)) {
+      sizes.observe(box); // heard of at once and after every change of its layout; a second call adds nothing
       if (box.scrollWidth > box.clientWidth + 1) {
         box.tabIndex = 0;
         if (!box.hasAttribute("role")) box.setAttribute("role", "group");
@@ -14,12 +15,23 @@
       }
     }
   };
+  let asked = false;
+  const soon = () => {
+    if (asked) return;
+    asked = true;
+    requestAnimationFrame(() => {
+      asked = false;
+      look();
+    });
+  };
+  const sizes = new ResizeObserver(soon);
   window.addEventListener("load", () => {
     look();
-    const ready = window.MathJax?.startup?.promise;
-    if (ready) ready.then(look);
+    // mathematics and plots are set, and folded parts opened, long after the page has loaded
+    new MutationObserver(soon).observe(document.querySelector(".bd-content") ?? document.body, { childList: true, subtree: true });
   });
   window.addEventListener("resize", look);
+  document.fonts.ready.then(look);
 })();
 
 /* Paper is white: a page that is dark on the screen prints light, code and boxes too. */

@@ -5,7 +5,6 @@ that are still wanted, and ends the others.
 """
 
 import contextlib
-import os
 import signal
 import subprocess
 import time
@@ -16,6 +15,7 @@ import psutil
 
 from fau_utils.bench import gpus
 from fau_utils.bench.plan import Task, command
+from fau_utils.data.pool import cpus
 
 AGAIN = 2
 """Times that a cell whose process was killed is begun again in one run."""
@@ -81,8 +81,7 @@ def default_workers(tasks: Sequence[Task]) -> int:
     """One per GPU where cells ask for one, otherwise as many as the CPUs have threads for."""
     if any(task.cell.limits.gpus for task in tasks):
         return max(1, len(gpus.pool()))
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, available // max(task.cell.limits.cpus for task in tasks))
+    return max(1, cpus() // max(task.cell.limits.cpus for task in tasks))
 
 
 def _fits(task: Task, beside: list[Task], *, devices: int, memory: float) -> bool:

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import signal
 import time
 from collections.abc import Iterator, Sequence
@@ -24,8 +23,13 @@ from fau_utils.book.parameters import Parameter, assign, split
 from fau_utils.book.project import Project
 from fau_utils.book.records import Failure, Record
 from fau_utils.book.words import duration, size
+from fau_utils.data.pool import cpus
 
 GOOD, BAD = 0, 1
+CHAPTER_MEMORY = 3.5 * 2**30
+"""Bytes that a chapter may take at laptop budget; the largest took 2.7 GiB."""
+AT_MOST = 4
+"""Chapters at a time, unless more are asked for."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class Options:
     only: Sequence[str] = ()
     budget: str | None = None
     settings: Sequence[str] = ()
-    jobs: int = 1
+    jobs: int | None = None
     force: bool = False
     html: bool = True
     keep_going: bool = False
@@ -66,7 +70,7 @@ def make(root: Path | None, options: Options, console: Console) -> int:
     UserError, Interrupted, OSError
     """
     project = projects.find(root)
-    if options.jobs < 1:
+    if options.jobs is not None and options.jobs < 1:
         raise UserError(f"--jobs {options.jobs}: expected 1 or more")
     chosen = split(options.settings)
     with _stoppable(), projects.locked(project):
@@ -176,10 +180,23 @@ def _run(project: Project, plan: _Plan, options: Options, console: Console) -> d
                 cell_seconds=record.cell_seconds if same else (),
             )
         )
-    workers = min(options.jobs, len(jobs))
-    threads = max(1, (os.cpu_count() or 1) // workers) if workers > 1 else None
+    workers = min(options.jobs or _at_a_time(plan), len(jobs))
+    threads = max(1, cpus() // workers) if workers > 1 else None
+    if workers > 1:  # the long ones first: none is left running alone at the end
+        jobs.sort(key=lambda job: -(job.expected or 0.0))
     with Report(jobs, console=console, workers=workers) as report:
         return runner.run(project, jobs, workers=workers, watcher=report, threads=threads)
+
+
+def _at_a_time(plan: _Plan) -> int:
+    """As many chapters as cores and free memory carry: networks this small gain little from a second core."""
+    import psutil
+
+    budgets = {plan.values[name].get("budget", "laptop") for name in plan.reasons}
+    if not budgets <= {"smoke", "laptop"}:  # larger ones fill a machine alone
+        return 1
+    carried = int(psutil.virtual_memory().available // CHAPTER_MEMORY)
+    return max(1, min(AT_MOST, cpus(), carried))
 
 
 def _warn_of_drift(chapter: Chapter, console: Console) -> None:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import psutil
 import pytest
@@ -216,6 +217,41 @@ def test_a_mistake_is_one_line_and_runs_nothing(built, fau, words, said):
     assert code == 2
     assert said in output
     assert len(output.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("budget", "cores", "free", "asked", "expected"),
+    [
+        ("laptop", 2, 24, None, (2, 1)),
+        ("laptop", 8, 24, None, (3, 2)),
+        ("laptop", 16, 64, None, (3, 5)),
+        ("laptop", 8, 5, None, (1, None)),
+        ("gpu", 16, 64, None, (1, None)),
+        ("gpu", 16, 64, 2, (2, 8)),
+    ],
+)
+def test_as_many_chapters_run_at_a_time_as_the_machine_carries(
+    tmp_path, fau, monkeypatch, budget, cores, free, asked, expected
+):
+    text = QUICK.replace("seed: int = 0", 'budget: str = "laptop"  # smoke, laptop, gpu or paper\nseed: int = 0')
+    meant = {"_01_short": 1, "_02_long": 9, "_03_mean": 4}
+    header = "# ---\n# jupyter:\n#   fau:\n#     minutes: {}\n# ---\n\n"
+    root = tree.make(tmp_path / "p", **{name: header.format(minutes) + text for name, minutes in meant.items()})
+    memory = types.SimpleNamespace(available=free * 2**30)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: memory)
+    monkeypatch.setattr("fau_utils.book.command.cpus", lambda: cores)
+    begun = []
+
+    def run(project, jobs, *, workers, watcher, threads):
+        begun.append(([job.chapter.name for job in jobs], workers, threads))
+        return {}
+
+    monkeypatch.setattr("fau_utils.book.runner.run", run)
+    words = [] if asked is None else ["--jobs", str(asked)]
+    fau("book", root, "--budget", budget, "--no-html", *words)
+    known = budget == "laptop"  # how long a chapter takes at another one, nobody has said
+    names = ["02_long", "03_mean", "01_short"] if expected[0] > 1 and known else ["01_short", "02_long", "03_mean"]
+    assert begun == [(names, *expected)]
 
 
 def test_a_failing_chapter_is_told_by_cell_while_others_go_on_and_is_no_page(tmp_path, fau):

@@ -140,7 +140,7 @@ def _barriers(page, axe, *, rules=None):
     only = {"runOnly": {"type": "rule", "values": rules}} if rules else {}
     found = page.evaluate("given => axe.run(document, given)", {"resultTypes": ["violations"], **only})["violations"]
     return [
-        f"{v['impact']}: {v['help']}: {v['nodes'][0]['html'][:120]}"
+        f"{v['impact']}: {v['help']}: {v['nodes'][0]['html'][:120]}: {v['nodes'][0]['failureSummary'][:200]}"
         for v in found
         if v["impact"] in ("serious", "critical")
     ]
