@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from fau_utils.book.chapters import Chapter, literal
 from fau_utils.book.records import Failure, Record
@@ -147,8 +148,22 @@ def run_table(pages: Sequence[Page]) -> str:
         state = f"out of date: {_cell(_escape(page.stale))}" if page.stale else "as run"
         lines.append(f"| {link} | {budget} | {duration(record.seconds)} | {size(record.memory)} | {state} |")
     lines.append(f"| **together** | | **{duration(total)}** | | |")
-    devices = sorted({page.record.device for page in pages if page.record and not page.failure})
-    return "\n".join(lines) + (f"\n\nRun on: {'; '.join(devices)}.\n" if devices else "\n")
+    runs = [page.record for page in pages if page.record and not page.failure]
+    clock = _clock(runs)
+    words = f"Some ran at the same time: {duration(clock)} on the clock. " if clock < 0.95 * total else ""
+    devices = sorted({record.device for record in runs})
+    return "\n".join(lines) + (f"\n\n{words}Run on: {'; '.join(devices)}.\n" if devices else "\n")
+
+
+def _clock(runs: Sequence[Record]) -> float:
+    """Seconds in which at least one of them ran."""
+    ends = [datetime.fromisoformat(record.date).timestamp() for record in runs]
+    spans = sorted((end - record.seconds, end) for end, record in zip(ends, runs, strict=True))
+    total, reached = 0.0, float("-inf")
+    for begin, end in spans:
+        total += max(0.0, end - max(begin, reached))
+        reached = max(reached, end)
+    return total
 
 
 def _parts(pages: Sequence[Page]) -> Mapping[str, list[Page]]:
