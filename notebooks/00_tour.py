@@ -10,7 +10,7 @@
 #     name: python3
 #   fau:
 #     part: Start here
-#     minutes: 2
+#     minutes: 3
 #     device: CPU
 #     summary: Render faces, train a small detector, score it on people it has never seen, and break it with a mask.
 # ---
@@ -27,7 +27,7 @@
 # - how to ask a question in a way that can be answered with *no*
 # ```
 #
-# It takes about two minutes on two cores of a laptop and needs nothing you do not have after the installation.
+# It takes about three minutes on two cores of a laptop and needs nothing you do not have after the installation.
 
 # %% tags=["parameters"]
 budget: str = "laptop"  # smoke runs in seconds and shows nothing, gpu trains longer

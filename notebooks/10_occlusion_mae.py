@@ -34,7 +34,7 @@
 # - how every method of this book fares under the same masks
 # ```
 #
-# You need {doc}`03_metrics_and_uncertainty` and {doc}`05_engine`. Meant for about five minutes on two cores, one of them drawing faces the first time.
+# You need {doc}`03_metrics_and_uncertainty` and {doc}`05_engine`. About five minutes on two cores, one of them drawing faces the first time.
 
 # %% tags=["parameters"]
 budget: str = "laptop"  # smoke runs in seconds and shows nothing

@@ -10,7 +10,7 @@
 #     name: python3
 #   fau:
 #     part: Papers
-#     minutes: 5
+#     minutes: 3
 #     device: CPU
 #     summary: Labels from the laboratory, faces from the wild. Taking a face apart into where it moves and what its picture looks like, swapping both, and whether that helps.
 #     inputs: [book/reference_results/domain_*.parquet, book/paper_results.csv, benchmarks/experiments/domain_*.py]
@@ -32,7 +32,7 @@
 # - how to tell a gain from *separation* from a gain that landmarks alone would bring
 # ```
 #
-# You need {doc}`03_metrics_and_uncertainty` and {doc}`05_engine`. Meant for about five minutes on two cores, a part of it drawing faces the first time.
+# You need {doc}`03_metrics_and_uncertainty` and {doc}`05_engine`. About three minutes on two cores, a part of it drawing faces the first time.
 
 # %% tags=["parameters"]
 budget: str = "laptop"  # smoke runs in seconds and shows nothing

@@ -10,7 +10,7 @@
 #     name: python3
 #   fau:
 #     part: Papers
-#     minutes: 4
+#     minutes: 3
 #     device: CPU
 #     summary: What unlabelled video teaches about movements, what a memory of other people adds, and how wonderful a loss looks that cheats.
 #     inputs: [book/reference_results/clp*.parquet, book/reference_results/speed_clips.parquet, book/paper_results.csv, benchmarks/experiments/clp.py]
@@ -33,7 +33,7 @@
 # - how a self-supervised run collapses while its loss looks fine, and which two numbers show it
 # ```
 #
-# You need {doc}`03_metrics_and_uncertainty` and {doc}`05_engine`. Meant for about four minutes on two cores, one of them drawing faces the first time.
+# You need {doc}`03_metrics_and_uncertainty` and {doc}`05_engine`. About three minutes on two cores, one of them drawing faces the first time.
 
 # %% tags=["parameters"]
 budget: str = "laptop"  # smoke runs in seconds and shows nothing

@@ -35,7 +35,7 @@
 # - what an encoder that "forgets identity" promises to somebody who does not want to be recognised, and what not
 # ```
 #
-# You need {doc}`03_metrics_and_uncertainty` and {doc}`04_baselines`. Meant for about five minutes on two cores, one of them drawing faces the first time.
+# You need {doc}`03_metrics_and_uncertainty` and {doc}`04_baselines`. About five minutes on two cores, one of them drawing faces the first time.
 
 # %% tags=["parameters"]
 budget: str = "laptop"  # smoke runs in seconds and shows nothing

@@ -10,7 +10,7 @@
 #     name: python3
 #   fau:
 #     part: Benchmark
-#     minutes: 5
+#     minutes: 4
 #     device: CPU
 #     summary: Blur, noise, few pixels, masks, the wild, abstention, identity, and for whom it is worse; every method under the same stress.
 #     inputs: [benchmarks/experiments/stress.py]
@@ -29,7 +29,7 @@
 # - how an experiment that changes the look and nothing else answers what a survey cannot
 # ```
 #
-# You need {doc}`03_metrics_and_uncertainty`, and {doc}`10_occlusion_mae` for masks. Meant for about five minutes on two cores, under two of them training.
+# You need {doc}`03_metrics_and_uncertainty`, and {doc}`10_occlusion_mae` for masks. About four minutes on two cores, under two of them training.
 
 # %% tags=["parameters"]
 budget: str = "laptop"  # smoke runs in seconds and shows nothing

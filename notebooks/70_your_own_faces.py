@@ -29,7 +29,7 @@
 # - what belongs on the card of a model
 # ```
 #
-# You need {doc}`04_baselines` and {doc}`90_ethics`. Meant for about two minutes on two cores.
+# You need {doc}`04_baselines` and {doc}`90_ethics`. About two minutes on two cores.
 #
 # ```{admonition} For teaching only
 # :class: danger

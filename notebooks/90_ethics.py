@@ -10,7 +10,7 @@
 #     name: python3
 #   fau:
 #     part: In the world
-#     minutes: 3
+#     minutes: 2
 #     device: CPU
 #     summary: A movement is not a feeling; what the law says; who is missing from the data, measured; and what this code does about it.
 # ---
@@ -27,7 +27,7 @@
 # - how a person leaves a dataset, and what leaving cannot undo
 # ```
 #
-# You need {doc}`03_metrics_and_uncertainty`. About three minutes on two cores. Nothing here is legal advice.
+# You need {doc}`03_metrics_and_uncertainty`. About two minutes on two cores. Nothing here is legal advice.
 
 # %% tags=["parameters"]
 budget: str = "laptop"  # smoke runs in seconds and shows nothing
