@@ -150,7 +150,7 @@ glue("lb-after", int((by_hand < 0.05).sum()), display=False)
 
 # %% tags=["hide-input"]
 found = leaderboard.corrected(pairs, unit="points")
-words = found[["pair", "points", "low", "high", "p", "p, Holm", "verdict"]].copy()
+words = found[["pair", "points", "verdict", "low", "high", "p", "p, Holm"]].copy()
 for name in ("points", "low", "high"):
     words[name] = found[name].map("{:+.1f}".format)
 for name in ("p", "p, Holm"):

@@ -8,12 +8,13 @@ import pandas as pd
 
 _STYLE = """<style>
 .fau-table{overflow-x:auto;margin:1rem 0}
-.fau-table table{border-collapse:collapse;font-size:.9em}
+.fau-table table{border-collapse:collapse;font-size:.85em}
 .fau-table caption{caption-side:top;text-align:left;padding:.3rem 0}
-.fau-table th,.fau-table td{padding:.3rem .7rem;text-align:left;border-bottom:1px solid #8888}
+.fau-table th,.fau-table td{padding:.3rem .5rem;text-align:left;border-bottom:1px solid #8888}
 .fau-table td{min-width:5em}
 .fau-table th,.fau-table td.n{white-space:nowrap}
 .fau-table td.n{min-width:0;text-align:right;font-variant-numeric:tabular-nums}
+.fau-table tr>:first-child{position:sticky;left:0;background:var(--pst-color-background,var(--jp-layout-color0,Canvas))}
 .fau-table button{font:inherit;font-weight:bold;color:inherit;background:none;border:0;padding:0;cursor:pointer}
 .fau-table button:focus-visible,.fau-table input:focus-visible{outline:2px solid}
 .fau-table [aria-sort=ascending] button::after{content:" \\25B2"}
