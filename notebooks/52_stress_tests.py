@@ -13,7 +13,7 @@
 #     minutes: 4
 #     device: CPU
 #     summary: Blur, noise, few pixels, masks, the wild, abstention, identity, and for whom it is worse; every method under the same stress.
-#     inputs: [benchmarks/experiments/stress.py]
+#     inputs: [book/reference_results/stress.parquet, benchmarks/experiments/stress.py]
 # ---
 
 # %% [markdown]

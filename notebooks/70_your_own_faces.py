@@ -13,6 +13,7 @@
 #     minutes: 2
 #     device: CPU
 #     summary: From a picture or a video to a table of action units, with a reason wherever the model should be silent; and what a person's own neutral face is worth.
+#     inputs: [book/reference_results/person_neutral.parquet]
 # ---
 
 # %% [markdown]

@@ -16,8 +16,8 @@ matplotlib.use("Agg")
 SOURCES = sorted((Path(__file__).parents[2] / "notebooks").glob("*.py"))
 NODES = {path.stem: pairing.notebook(chapters.read(path)) for path in SOURCES}
 ALL = [(name, found) for name, node in NODES.items() for found in exercises.exercises(node)]
-NO_EXERCISES = {"95_au_index"}
-"""A chapter that is looked up, not studied."""
+NO_EXERCISES = {"95_au_index", "96_claims"}
+"""Chapters that are looked up, not studied."""
 
 
 def _results(name):
