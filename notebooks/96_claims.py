@@ -58,7 +58,7 @@ folder = reference.FOLDER.parents[1] / "benchmarks" / "experiments"
 
 
 def script(name):
-    """What a study's script declares; nothing where there is no checkout beside the package."""
+    """What a study's script declares; nothing without a checkout."""
     path = folder / f"{name}.py"
     return runpy.run_path(str(path)) if path.is_file() else {}
 
@@ -126,8 +126,8 @@ rows = [
     for name, contrasts in found.items()
     for c, row in zip(contrasts, evidence(contrasts).to_dict("records"), strict=True)
 ]
-columns = ["study", "claim", "effect", "95 % interval", "needed", "verdict", "seeds"]
-claims = pd.DataFrame(rows, columns=[*columns, "contrast"])
+columns = ["study", "claim", "needed", "verdict", "seeds", "contrast"]
+claims = pd.DataFrame(rows, columns=columns)
 claims.loc[claims.seeds < least_seeds, "verdict"] = "not run"
 order = ["supported", "cannot tell", "not supported", "not run"]
 counts = pd.crosstab(claims.study, claims.verdict).reindex(columns=order, fill_value=0)
@@ -172,9 +172,14 @@ plt.show()
 # ## All of them
 
 # %% tags=["hide-input"]
-words = claims[columns].copy()
-words.insert(0, "no.", range(1, len(words) + 1))
-HTML(sortable(words, caption="Declared claims, by study; type to show only some"))
+numbers, shown = range(1, len(claims) + 1), "effect [95 % interval]"
+effect = [f"{c.effect:+.1f} [{c.low:+.1f}, {c.high:+.1f}]" for c in claims.contrast]
+words = pd.DataFrame({"no.": numbers, "chapter": claims.study.str[:2].astype(int)})
+words["claim"], words[shown] = claims.claim, effect
+words["unit"], words["needed"] = [c.unit for c in claims.contrast], claims.needed
+words["verdict"], words["seeds"] = claims.verdict, claims.seeds
+words.loc[claims.verdict == "not run", shown] = "–"
+HTML(sortable(words, caption="Declared claims; type to show only some"))
 
 # %% [markdown]
 # ## Recap

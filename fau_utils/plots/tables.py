@@ -12,6 +12,7 @@ _STYLE = """<style>
 .fau-table caption{caption-side:top;text-align:left;padding:.3rem 0}
 .fau-table th,.fau-table td{padding:.3rem .5rem;text-align:left;border-bottom:1px solid #8888}
 .fau-table td{min-width:5em}
+.fau-table td.w{min-width:18em}
 .fau-table th,.fau-table td.n{white-space:nowrap}
 .fau-table td.n{min-width:0;text-align:right;font-variant-numeric:tabular-nums}
 .fau-table tr>:first-child{position:sticky;left:0;background:var(--pst-color-background,var(--jp-layout-color0,Canvas))}
@@ -45,6 +46,8 @@ document.querySelectorAll(".fau-table:not([data-ready])").forEach(box=>{
 </script>"""
 
 _NUMBER = itertools.count()
+SENTENCE = 40
+"""Characters from which a column holds sentences, and gets room for them."""
 
 
 def sortable(table: pd.DataFrame, *, caption: str, keys: pd.DataFrame | None = None) -> str:
@@ -63,8 +66,9 @@ def sortable(table: pd.DataFrame, *, caption: str, keys: pd.DataFrame | None = N
     """
     name = f"fau-table-{next(_NUMBER)}"
     head = "".join(f'<th scope="col"><button type="button">{_text(title)}</button></th>' for title in table)
+    wide = {title for title in table if table[title].astype(str).str.len().max() > SENTENCE}
     body = "".join(
-        "<tr>" + "".join(_cell(table, keys, row, place) for place in range(table.shape[1])) + "</tr>"
+        "<tr>" + "".join(_cell(table, keys, row, place, wide=wide) for place in range(table.shape[1])) + "</tr>"
         for row in range(len(table))
     )
     return (
@@ -76,7 +80,7 @@ def sortable(table: pd.DataFrame, *, caption: str, keys: pd.DataFrame | None = N
     )
 
 
-def _cell(table: pd.DataFrame, keys: pd.DataFrame | None, row: int, place: int) -> str:
+def _cell(table: pd.DataFrame, keys: pd.DataFrame | None, row: int, place: int, *, wide: set[str]) -> str:
     title, value = table.columns[place], table.iloc[row, place]
     shown = "" if pd.api.types.is_scalar(value) and pd.isna(value) else str(value)
     by = value
@@ -87,7 +91,7 @@ def _cell(table: pd.DataFrame, keys: pd.DataFrame | None, row: int, place: int) 
     attribute = f' data-v="{sorts}"' if number else ""
     if place == 0:
         return f'<th scope="row"{attribute}>{_text(shown)}</th>'
-    kind = ' class="n"' if number else ""
+    kind = ' class="n"' if number else ' class="w"' if title in wide else ""
     return f"<td{kind}{attribute}>{_text(shown)}</td>"
 
 

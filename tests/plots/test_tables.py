@@ -40,3 +40,10 @@ def test_a_bar_for_each_group_that_is_not_told_apart():
     assert len(thick) == len(found.cliques) == 1
     assert {text.get_text().split()[0] for text in axes.texts} == {"a", "b", "c", "critical"}
     plt.close(figure)
+
+
+def test_a_column_of_sentences_gets_room():
+    text = pd.DataFrame({"no.": [1, 2], "claim": ["short", "long " * 20], "verdict": ["holds", "does not"]})
+    page = sortable(text, caption="all")
+    assert page.count('<td class="w">') == 2
+    assert "<td>holds</td>" in page
