@@ -135,11 +135,11 @@ told = claims[claims.verdict != "not run"]
 glue("claims-all", len(claims), display=False)
 glue("claims-run", len(told), display=False)
 glue("claims-lucky", f"{0.025 * len(told):.1f}", display=False)
-counts
+counts.rename_axis(index=None, columns=None)
 
 # %% [markdown]
-# Of {glue}`claims-all` declared claims {glue}`claims-run` have runs. *Supported* means that the whole 95 % interval is above what was needed, *not supported* that none of it is, *cannot tell* is the
-# rest: it is not evidence of no effect. Were there no effects at all, one interval in forty would lie above zero by chance, which makes {glue}`claims-lucky` of these; they are not corrected for their number,
+# Of {glue:text}`claims-all` declared claims {glue:text}`claims-run` have runs. *Supported* means that the whole 95 % interval is above what was needed, *not supported* that none of it is, *cannot tell* is the
+# rest: it is not evidence of no effect. Were there no effects at all, one interval in forty would lie above zero by chance, which makes {glue:text}`claims-lucky` of these; they are not corrected for their number,
 # so read one of them as a hint, and a pattern of several as more. An interval over one seed does not know how much another seed would have changed.
 #
 # ## At a glance
@@ -174,10 +174,10 @@ plt.show()
 # %% tags=["hide-input"]
 numbers, shown = range(1, len(claims) + 1), "effect [95 % interval]"
 effect = [f"{c.effect:+.1f} [{c.low:+.1f}, {c.high:+.1f}]" for c in claims.contrast]
-words = pd.DataFrame({"no.": numbers, "chapter": claims.study.str[:2].astype(int)})
-words["claim"], words[shown] = claims.claim, effect
-words["unit"], words["needed"] = [c.unit for c in claims.contrast], claims.needed
-words["verdict"], words["seeds"] = claims.verdict, claims.seeds
+words = pd.DataFrame({"no.": numbers, "ch.": claims.study.str[:2].astype(int)})
+words["claim"], words["verdict"], words[shown] = claims.claim, claims.verdict, effect
+words["unit"] = [c.unit for c in claims.contrast]
+words["needed"], words["seeds"] = claims.needed, claims.seeds
 words.loc[claims.verdict == "not run", shown] = "–"
 HTML(sortable(words, caption="Declared claims; type to show only some"))
 
