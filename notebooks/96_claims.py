@@ -174,6 +174,7 @@ plt.show()
 # %% tags=["hide-input"]
 numbers, shown = range(1, len(claims) + 1), "effect [95 % interval]"
 effect = [f"{c.effect:+.1f} [{c.low:+.1f}, {c.high:+.1f}]" for c in claims.contrast]
+effect = [one.replace(" [+nan, +nan]", ", no interval") for one in effect]
 words = pd.DataFrame({"no.": numbers, "ch.": claims.study.str[:2].astype(int)})
 words["claim"], words["verdict"], words[shown] = claims.claim, claims.verdict, effect
 words["unit"] = [c.unit for c in claims.contrast]
