@@ -65,7 +65,8 @@ class Size:
 
 
 SIZES = {
-    "cpu": Size(5, 20, 100, 10_240, 32, "mini64", 1500, 64_000, (5, 10, 80), looks=8, networks=("mini96",)),
+    "cpu": Size(5, 20, 100, 10_240, 32, "mini64", 1500, 64_000, (5, 10, 80, 200, 500), looks=8,
+                networks=("mini96",)),
     "gpu": Size(5, 40, 200, 200_000, 128, "mini192", 20_000, 4_000_000, (5, 10, 20, 100, 200, 500),
                 networks=("mini96", "mini64"), long_runs=(10, 40)),
 }  # fmt: skip
