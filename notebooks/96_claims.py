@@ -146,7 +146,8 @@ counts.rename_axis(index=None, columns=None)
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-claims", "caption": "Every declared claim with runs whose effect is in points: effect and 95 % interval, the part that was needed taken off, so that a claim is supported when its line lies right of zero. Blue is supported, grey cannot tell, orange not supported; the numbers are those of the table below."}, "image": {"alt": "A line with a dot for each claim, grouped by study, around a vertical line at zero."}}
 points = told[[c.unit.endswith("points") for c in told.contrast]].iloc[::-1]
-tint = {"supported": "C0", "cannot tell": "0.55", "not supported": "C1"}
+blue, orange = plots.PALETTE[:2]
+tint = {"supported": blue, "cannot tell": "0.55", "not supported": orange}
 fig, ax = plt.subplots(figsize=(6.4, 0.8 + 0.17 * len(points)))
 for y, (number, row) in enumerate(points.iterrows()):
     c = row.contrast

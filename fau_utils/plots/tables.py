@@ -15,7 +15,8 @@ _STYLE = """<style>
 .fau-table td.w{min-width:18em}
 .fau-table th,.fau-table td.n{white-space:nowrap}
 .fau-table td.n{min-width:0;text-align:right;font-variant-numeric:tabular-nums}
-.fau-table tr>:first-child{position:sticky;left:0;background:var(--pst-color-background,var(--jp-layout-color0,Canvas));background-clip:padding-box}
+.fau-table tr>:first-child{position:sticky;left:0;background-clip:padding-box}
+.fau-table tr>:first-child{background-color:var(--pst-color-background,var(--jp-layout-color0,Canvas))}
 .fau-table button{font:inherit;font-weight:bold;color:inherit;background:none;border:0;padding:0;cursor:pointer}
 .fau-table button:focus-visible,.fau-table input:focus-visible{outline:2px solid}
 .fau-table [aria-sort=ascending] button::after{content:" \\25B2"}

@@ -64,7 +64,7 @@ def _names(folder, pattern="*"):
 def _start(root, mark, **options):
     """The command in a process of its own, stopped in the middle of the slow chapter."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "fau_utils.cli", "book", "--root", str(root), "--no-html"],
+        [sys.executable, "-m", "fau_utils.cli", "book", "--root", str(root), "--no-html", "--jobs", "1"],
         env={**os.environ, "FAU_TEST_MARK": str(mark)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -322,7 +322,7 @@ def test_a_read_only_build_folder_is_one_line_and_the_next_run_recovers(tmp_path
     (root / "build").mkdir()
     (root / "build").chmod(0o555)
     result = subprocess.run(
-        [sys.executable, "-m", "fau_utils.cli", "book", "--root", str(root), "--no-html"],
+        [sys.executable, "-m", "fau_utils.cli", "book", "--root", str(root), "--no-html", "--jobs", "1"],
         capture_output=True,
         text=True,
         check=False,
