@@ -952,6 +952,7 @@ at |= {("block", 0.5): "a block of one half"}
 for (kind, ratio), what in at.items() if kept is not None else ():
     rows = kept[(kept.kind == kind) & (kept.ratio == ratio)].rename(columns=of_arms)
     means = rows.groupby("arm")[list(of_arms.values())].mean()
+    means["seeds"] = rows.groupby("arm")["seed"].nunique()
     means = means.sort_values("AUC", ascending=False).reset_index()
     digits = dict.fromkeys(of_arms.values(), "{:.1f}") | {"cosine to teacher": "{:.2f}"}
     shown_as = means.style.format(digits, na_rep="–").hide(axis="index")
