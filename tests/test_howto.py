@@ -1,4 +1,4 @@
-"""The rehearsal of the README is done as it stands there, with options added that only make it small."""
+"""The rehearsal of the how-to page is done as it stands there, with options added that only make it small."""
 
 import re
 import shlex
@@ -8,7 +8,7 @@ import pytest
 
 from fau_utils import cli
 
-TEXT = (Path(__file__).parents[1] / "README.md").read_text()
+TEXT = (Path(__file__).parents[1] / "book" / "howto.md").read_text()
 SMALLER = {
     "synth": "--res 64 --set frames=8 --set tasks=1",
     "prepare": "--size 64 --workers 1",
