@@ -44,7 +44,8 @@ from fau_utils.metrics.contrast import Contrast
 from fau_utils.models import collapse
 from fau_utils.probes import Features, embed, synth_truths
 from fau_utils.probes.linear import logistic, ridge
-from fau_utils.results.study import RESAMPLES, Study, contrast, estimate, scores, select
+from fau_utils.results.conduct import Study
+from fau_utils.results.study import RESAMPLES, contrast, estimate, scores, select
 from fau_utils.training import budget_for, fit, predict
 from fau_utils.training.evaluate import Predictions
 

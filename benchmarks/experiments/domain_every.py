@@ -17,7 +17,8 @@ import torch
 from fau_utils.data.domains import Gap
 from fau_utils.data.images import ImageSet
 from fau_utils.methods.contract import Method
-from fau_utils.results.study import Study, scores
+from fau_utils.results.conduct import Study
+from fau_utils.results.study import scores
 from fau_utils.stress.domain import GAPS
 from fau_utils.training import predict
 

@@ -38,7 +38,8 @@ from fau_utils.methods.domain_separation import DomainSeparation
 from fau_utils.metrics.contrast import Contrast
 from fau_utils.metrics.landmarks import nme
 from fau_utils.probes import Effort, Features, probe
-from fau_utils.results.study import Study, contrast, scores
+from fau_utils.results.conduct import Study
+from fau_utils.results.study import contrast, scores
 from fau_utils.training import Fitted, budget_for, fit, predict
 from fau_utils.training.readings import NotFinite
 

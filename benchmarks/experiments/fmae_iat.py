@@ -33,7 +33,8 @@ from fau_utils.methods import FmaeIat, MaePretraining
 from fau_utils.metrics.contrast import Contrast, evidence
 from fau_utils.probes import Effort, embed, probe
 from fau_utils.results import reference
-from fau_utils.results.study import Study, contrast, scores
+from fau_utils.results.conduct import Study
+from fau_utils.results.study import contrast, scores
 from fau_utils.training import budget_for, fit, predict
 
 CODE = [

@@ -12,7 +12,8 @@ import functools
 from fau_utils.data import synth
 from fau_utils.faces.population import SynthFaces
 from fau_utils.methods import MaePretraining, PretrainedVit
-from fau_utils.results.study import Study, scores
+from fau_utils.results.conduct import Study
+from fau_utils.results.study import scores
 from fau_utils.training import budget_for, fit, predict
 
 FROZEN = {"nothing": 0, "1 of 3 blocks": 1, "2 of 3 blocks": 2}

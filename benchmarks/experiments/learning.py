@@ -11,7 +11,8 @@ import functools
 from fau_utils.data import synth
 from fau_utils.faces.population import SynthFaces
 from fau_utils.methods import CnnDetector, PretrainedVit, VitDetector
-from fau_utils.results.study import Study, scores
+from fau_utils.results.conduct import Study
+from fau_utils.results.study import scores
 from fau_utils.training import budget_for, fit, predict
 
 NETWORKS = {

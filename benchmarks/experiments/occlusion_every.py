@@ -35,7 +35,8 @@ from fau_utils.methods.contract import Learner, Method
 from fau_utils.methods.domain_losses import inverse_rates
 from fau_utils.methods.occlude import Occlude
 from fau_utils.methods.occlusion_arms import InpaintThenClassify, OcclusionAugmented
-from fau_utils.results.study import Study, scores
+from fau_utils.results.conduct import Study
+from fau_utils.results.study import scores
 from fau_utils.stress import occlusion_curve
 from fau_utils.training import budget_for, fit
 

@@ -38,7 +38,8 @@ from fau_utils.methods.mae import MaePretraining
 from fau_utils.methods.occlude import Occlude
 from fau_utils.methods.occlusion_arms import TRAINED, InpaintThenClassify, build_arm
 from fau_utils.metrics.contrast import Contrast
-from fau_utils.results.study import Study, contrast, scores
+from fau_utils.results.conduct import Study
+from fau_utils.results.study import contrast, scores
 from fau_utils.stress import occlude, occlusion_curve, support_in_patches
 from fau_utils.training import budget_for, fit
 

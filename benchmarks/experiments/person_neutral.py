@@ -15,7 +15,8 @@ from fau_utils.data import synth
 from fau_utils.faces.population import Split, SynthFaces
 from fau_utils.methods import METHODS
 from fau_utils.own import neutral
-from fau_utils.results.study import Study, scores
+from fau_utils.results.conduct import Study
+from fau_utils.results.study import scores
 from fau_utils.training import Predictions, budget_for, fit, predict
 
 VIEWS = 12_000

@@ -38,7 +38,8 @@ from fau_utils.methods import (
 from fau_utils.methods.contract import Method
 from fau_utils.methods.occlude import Occlude
 from fau_utils.metrics.calibration import ece_per_au
-from fau_utils.results.study import RESAMPLES, Study, scores
+from fau_utils.results.conduct import Study
+from fau_utils.results.study import RESAMPLES, scores
 from fau_utils.stress import occlusion_curve, wearing
 from fau_utils.stress.abstention import abstaining, aurc_per_au, cutoffs
 from fau_utils.stress.attributes import GROUPS, group_of, redrawn, rendered_people

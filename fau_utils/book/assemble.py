@@ -21,7 +21,7 @@ def assemble(project: Project, book: Sequence[Page]) -> None:
     files: dict[str, bytes] = {
         path.relative_to(project.book).as_posix(): path.read_bytes()
         for path in sorted(project.book.rglob("*"))
-        if path.is_file() and "__pycache__" not in path.parts
+        if path.is_file() and _source_of_the_book(path.relative_to(project.book))
     }
     picture: dict[str, bytes] = {}
     for page in book:
@@ -43,6 +43,11 @@ def assemble(project: Project, book: Sequence[Page]) -> None:
         files[name] = syllabus.with_links(files[name].decode(), chapters).encode()
     files["_static/plotly.min.js"] = _plotly()
     _sync(project.pages, files)
+
+
+def _source_of_the_book(path: Path) -> bool:
+    """Whether a file below ``book/`` is one: no cache, no lock of a study that is running."""
+    return not any(part == "__pycache__" or part.startswith(".") for part in path.parts)
 
 
 def _page(project: Project, page: Page) -> dict:

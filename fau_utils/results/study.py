@@ -1,7 +1,4 @@
-"""A study: arms x conditions x seeds, each cell a run, all rows one reference table; and the contrasts over it.
-
-A study can be cut at any moment and gone on with: a row is kept as soon as its cell is done, rows made by the same
-code are not made again, and seeds are the outer loop, so that what is there is a balanced design.
+"""What the rows of a study say: scores with draws of the test people, estimates and contrasts over seeds and people.
 
 Intervals are over seeds *and* people. The two are crossed, every seed is tested on the same people, so the variance
 of a mean over both is about the sum of the one over seeds (people held) and the one over people (seeds averaged),
@@ -9,224 +6,21 @@ with Welch and Satterthwaite's degrees of freedom (Satterthwaite, 1946, Biometri
 do together is in both, which errs towards wide.
 """
 
-import argparse
-import logging
-import sys
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from scipy import stats
 
-from fau_utils import metrics, provenance
+from fau_utils import metrics
 from fau_utils.metrics.contrast import Contrast
-from fau_utils.progress import progress
-from fau_utils.results import reference
 from fau_utils.training.evaluate import Predictions
 
-log = logging.getLogger(__name__)
-
-Cell = dict[str, Any]
 Row = dict[str, Any]
 
 RESAMPLES = 200
 """Draws of the test people that each row keeps."""
-
-
-@dataclass(frozen=True)
-class Study:
-    """What is run, and which code decides its numbers.
-
-    Attributes
-    ----------
-    name : str
-        Of the reference table.
-    cells : sequence of dict
-        Plain settings of each run, ``arm`` and ``seed`` among them; the most important first.
-    run : callable
-        ``run(cell, device) -> row or rows``: what was measured, as plain numbers, strings and lists. The cell's
-        settings are added to each row.
-    code : sequence of str
-        Modules of the package, see :func:`fau_utils.provenance.code_hash`. The script's own file is not among them:
-        `version` is raised by hand when a change there changes numbers.
-    version : int
-    command : str
-        What a reader types to make the table.
-
-    Raises
-    ------
-    ValueError
-        No cells, cells without ``arm`` or ``seed``, or two cells that are the same.
-    """
-
-    name: str
-    cells: Sequence[Cell]
-    run: Callable[[Cell, str], Row | list[Row]] = field(repr=False)
-    code: Sequence[str] = ()
-    version: int = 1
-    command: str = ""
-
-    def __post_init__(self) -> None:
-        if not self.cells:
-            raise ValueError(f"study {self.name!r} has no cells")
-        for cell in self.cells:
-            if missing := [name for name in ("arm", "seed") if name not in cell]:
-                raise ValueError(f"study {self.name!r}: expected {missing} in every cell, found {cell}")
-        if len(set(map(_key, self.cells))) != len(self.cells):
-            raise ValueError(f"study {self.name!r}: two cells are the same")
-
-    def conduct(
-        self,
-        *,
-        device: str = "cpu",
-        minutes: float | None = None,
-        folder: Path = reference.FOLDER,
-        show: bool = True,
-    ) -> pd.DataFrame:
-        """Run the cells that are not in the table yet, seeds outermost.
-
-        Parameters
-        ----------
-        device : str
-        minutes : float, optional
-            No cell is begun after so long.
-        folder : Path
-            Where the reference table is kept.
-        show : bool
-            A bar with the time left.
-
-        Returns
-        -------
-        DataFrame
-            All rows there are now.
-
-        Raises
-        ------
-        RuntimeError
-            At the end, when cells failed: each is logged with its traceback, and keeps no other from its turn.
-        """
-        rows = self._kept(folder)
-        done = {row["cell"] for row in rows}
-        waiting = sorted((c for c in self.cells if _key(c) not in done), key=lambda cell: cell["seed"])
-        begin = time.perf_counter()
-        failed = 0
-        for cell in progress(waiting, what=self.name, unit="cell") if show else waiting:
-            if minutes is not None and time.perf_counter() - begin > 60 * minutes:
-                log.warning("%s: stopped after %g minutes; the same command goes on", self.name, minutes)
-                break
-            started = time.perf_counter()
-            try:
-                found = self.run(dict(cell), device)
-            except Exception:
-                log.exception("%s: cell %s failed", self.name, _key(cell))
-                failed += 1
-                continue
-            took = time.perf_counter() - started
-            found = [found] if isinstance(found, Mapping) else list(found)
-            rows += [{**cell, **row, "cell": _key(cell), "cell_seconds": took} for row in found]
-            self._keep(rows, device=device, folder=folder)
-        if failed:
-            raise RuntimeError(f"{self.name}: {failed} of {len(waiting)} cells failed, see above; all others are kept")
-        return pd.DataFrame(rows)
-
-    def repeat(self, runs: int = 1, *, device: str = "cpu", folder: Path = reference.FOLDER) -> int:
-        """Run some cells of a stale table again; when all give the same numbers, the table is the present code's.
-
-        A change of code that should change no number makes every table stale that it touches. This is what it takes to
-        keep them: as many runs as one can afford, in turn from different arms, compared to the last bit. How many they
-        were is kept with the table and said in its caption.
-
-        Parameters
-        ----------
-        runs : int
-            How many cells, at most.
-        device : str
-        folder : Path
-            Where the reference table is kept.
-
-        Returns
-        -------
-        int
-            How many cells were run: none when the table is not stale.
-
-        Raises
-        ------
-        ValueError
-            Another version of the script made the table, or another device or number of threads, which may differ in
-            the last bits; or a cell gives other numbers: which ones is said, and the table stays as it is.
-        """
-        found = reference.read(self.name, folder=folder)
-        if not found.stale:
-            return 0
-        here = {"version": self.version, "threads": torch.get_num_threads(), "device": provenance.device_name(device)}
-        if wrong := [
-            f"{name} {found.record.get(name)}, now {now}" for name, now in here.items() if found.record.get(name) != now
-        ]:
-            raise ValueError(f"{self.name} was made with {'; '.join(wrong)}: it cannot be repeated here")
-        kept = dict(tuple(found.table.groupby("cell", sort=False)))
-        turns: dict[str, int] = {}
-        order = []
-        for cell in (c for c in self.cells if _key(c) in kept):
-            turns[cell["arm"]] = turns.get(cell["arm"], 0) + 1
-            order.append((turns[cell["arm"]], len(order), cell))
-        chosen = [cell for *_, cell in sorted(order, key=lambda entry: entry[:2])][:runs]
-        for cell in progress(chosen, what=f"{self.name} again", unit="cell"):
-            again = self.run(dict(cell), device)
-            again = [again] if isinstance(again, Mapping) else list(again)
-            if differs := _differences(kept[_key(cell)].to_dict("records"), again):
-                raise ValueError(f"{self.name}, {_key(cell)}: other numbers than before in {differs}")
-        reference.confirm(found, runs=len(chosen), of=len(kept), folder=folder)
-        return len(chosen)
-
-    def main(self, arguments: Sequence[str] | None = None) -> None:
-        """The study as a command: ``--device --minutes --seeds --only --name --out --repeat``."""
-        given = list(sys.argv[1:] if arguments is None else arguments)
-        parser = argparse.ArgumentParser(prog=self.name)
-        logging.basicConfig(level=logging.WARNING, format="%(message)s")
-        parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-        parser.add_argument("--minutes", type=float, help="begin no cell after so long; the next call goes on")
-        parser.add_argument("--seeds", type=int, help="only the first so many")
-        parser.add_argument("--only", nargs="+", help="arms", choices=sorted({c["arm"] for c in self.cells}))
-        parser.add_argument("--name", default=self.name, help="of the table")
-        parser.add_argument("--out", type=Path, default=reference.FOLDER)
-        parser.add_argument("--repeat", type=int, metavar="N", help="run N cells of a stale table again and compare")
-        options, _ = parser.parse_known_args(given)  # a script may have options of its own
-        seeds = sorted({cell["seed"] for cell in self.cells})[: options.seeds]
-        cells = [c for c in self.cells if c["seed"] in seeds and (not options.only or c["arm"] in options.only)]
-        script, root = Path(sys.argv[0]).resolve(), reference.FOLDER.parents[1]
-        script = script.relative_to(root) if script.is_relative_to(root) else Path(script.name)
-        command = " ".join(["python", script.as_posix(), *given])
-        chosen = Study(options.name, cells, self.run, self.code, self.version, self.command or command)
-        if options.repeat:
-            chosen.repeat(options.repeat, device=options.device, folder=options.out)
-            return
-        chosen.conduct(device=options.device, minutes=options.minutes, folder=options.out)
-
-    def _kept(self, folder: Path) -> list[Row]:
-        try:
-            found = reference.read(self.name, folder=folder)
-        except (FileNotFoundError, ValueError):
-            return []
-        if found.stale or found.record.get("version") != self.version:
-            log.warning("%s: the code has changed since; its %d rows are made again", self.name, len(found.table))
-            return []
-        return found.table.to_dict("records")
-
-    def _keep(self, rows: list[Row], *, device: str, folder: Path) -> None:
-        reference.write(
-            self.name,
-            pd.DataFrame(rows),
-            command=self.command,
-            code=self.code,
-            device=provenance.device_name(device),
-            extra={"version": self.version, "threads": torch.get_num_threads()},
-            folder=folder,
-        )
 
 
 def scores(predictions: Predictions, *, resamples: int = RESAMPLES) -> Row:
@@ -373,30 +167,3 @@ def curve(table: pd.DataFrame, *, by: str | Iterable[str], score: str = "auc") -
         values = dict(zip(names, key, strict=True))
         rows.append({**values, "mean": mean, "low": low, "high": high, "seeds": group["seed"].nunique()})
     return pd.DataFrame(rows, columns=[*names, "mean", "low", "high", "seeds"])
-
-
-def _differences(before: list[Row], now: list[Row]) -> list[str]:
-    """Columns in which rows are not equal to the last bit; times are left out, and columns only one side has."""
-    if len(before) != len(now):
-        return [f"{len(now)} rows instead of {len(before)}"]
-    timed = ("seconds", "ms")
-    names = {name for old, new in zip(before, now, strict=True) for name in old if name in new}
-    pairs = {name: [(old.get(name), new.get(name)) for old, new in zip(before, now, strict=True)] for name in names}
-    return sorted(
-        name
-        for name, values in pairs.items()
-        if not name.endswith(timed) and not all(_same(old, new) for old, new in values)
-    )
-
-
-def _same(old: Any, new: Any) -> bool:
-    blank = [value is None or (isinstance(value, float) and np.isnan(value)) for value in (old, new)]
-    if any(blank):  # a table has nan where a row has None
-        return all(blank)
-    if isinstance(old, str):
-        return old == new
-    return np.array_equal(np.asarray(old, float), np.asarray(new, float), equal_nan=True)
-
-
-def _key(cell: Cell) -> str:
-    return ", ".join(f"{name}={cell[name]}" for name in sorted(cell))
