@@ -8,6 +8,7 @@ from datetime import datetime
 from fau_utils.book.chapters import Chapter, literal
 from fau_utils.book.records import Failure, Record
 from fau_utils.book.words import duration, size
+from fau_utils.results.reference import spoken
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def provenance(record: Record) -> str:
         "Code": _revision(record.revision),
         "Parameters": ", ".join(f"`{name} = {value!r}`" for name, value in values.items()) or "none",
         "Versions": ", ".join(f"{name} {version}" for name, version in record.versions.items()),
-        "Device": record.device,
+        "Device": spoken(record.device),
         "Time and memory": f"{duration(record.seconds)}, at most {memory}",
         "Run at": record.date.replace("T", " ").replace("+00:00", " UTC"),
     }

@@ -195,8 +195,8 @@ class Study:
         cells = [c for c in self.cells if c["seed"] in seeds and (not options.only or c["arm"] in options.only)]
         script, root = Path(sys.argv[0]).resolve(), reference.FOLDER.parents[1]
         script = script.relative_to(root) if script.is_relative_to(root) else Path(script.name)
-        command = " ".join(["python", script.as_posix(), *given])
-        chosen = Study(options.name, cells, self.run, self.code, self.version, self.command or command)
+        command = self.command or f"python {script.as_posix()}"  # what makes all of it, whatever was asked for now
+        chosen = Study(options.name, cells, self.run, self.code, self.version, command)
         if options.repeat:
             chosen.repeat(options.repeat, device=options.device, folder=options.out)
             return

@@ -52,14 +52,18 @@ class Reference:
     @property
     def origin(self) -> str:
         """A sentence for a caption."""
-        made, device = self.record["made"][:10], self.record["device"]
-        said = f"Made on {made} with `{self.record['command']}` on {device}."
+        said = f"Made on {self.record['made'][:10]} with `{self.record['command']}` on {spoken(self.record['device'])}."
         if self.stale:
             return said + " **The code has changed since.**"
         if again := self.record.get("repeated"):
             runs = f"{again['runs']} of {again['of']} runs"
             said += f" The code has changed since; {runs} made again on {again['made'][:10]} gave the same numbers."
         return said
+
+
+def spoken(device: str) -> str:
+    """The words of :func:`fau_utils.provenance.device_name`, which is in the hash of every table, for a reader."""
+    return device.replace(", 1 threads", ", 1 thread")
 
 
 def write(
