@@ -135,7 +135,6 @@ told = claims[claims.verdict != "not run"]
 glue("claims-all", len(claims), display=False)
 glue("claims-run", len(told), display=False)
 glue("claims-lucky", f"{0.025 * len(told):.1f}", display=False)
-counts.rename_axis(index=None, columns=None)
 
 # %% [markdown]
 # Of {glue:text}`claims-all` declared claims {glue:text}`claims-run` have runs. *Supported* means that the whole 95 % interval is above what was needed, *not supported* that none of it is, *cannot tell* is the
@@ -143,11 +142,33 @@ counts.rename_axis(index=None, columns=None)
 # so read one of them as a hint, and a pattern of several as more. An interval over one seed does not know how much another seed would have changed.
 #
 # ## At a glance
+#
+# How many claims of each study came out which way:
+
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-verdicts", "caption": "Declared claims of each study by their verdict."}, "image": {"alt": "A horizontal bar for each study, cut into supported, cannot tell, not supported and not run, with their numbers."}}
+blue, orange = plots.PALETTE[:2]
+tint = {"supported": blue, "cannot tell": "0.72", "not supported": orange}
+tint["not run"] = "0.92"
+fig, ax = plt.subplots(figsize=(6.4, 0.9 + 0.36 * len(counts)))
+left = pd.Series(0, counts.index)
+for verdict in order:
+    bars = ax.barh(counts.index, counts[verdict], left=left, color=tint[verdict])
+    labels = counts[verdict].astype(str).where(counts[verdict] > 0, "")
+    ax.bar_label(bars, labels, label_type="center", fontsize=9)
+    left += counts[verdict]
+seen = [v for v in order if counts[v].any()]
+keys = [plt.Rectangle((0, 0), 1, 1, color=tint[v]) for v in seen]
+fig.legend(keys, seen, loc="outside upper center", ncols=4, frameon=False)
+ax.set(xlabel="claims", ylim=(len(counts) - 0.5, -0.5))
+ax.grid(axis="y", visible=False)
+plt.show()
+
+# %% [markdown]
+# And every one of them:
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-claims", "caption": "Every declared claim with runs whose effect is in points: effect and 95 % interval, the part that was needed taken off, so that a claim is supported when its line lies right of zero. Blue is supported, grey cannot tell, orange not supported; the numbers are those of the table below."}, "image": {"alt": "A line with a dot for each claim, grouped by study, around a vertical line at zero."}}
 points = told[[c.unit.endswith("points") for c in told.contrast]].iloc[::-1]
-blue, orange = plots.PALETTE[:2]
-tint = {"supported": blue, "cannot tell": "0.55", "not supported": orange}
+tint["cannot tell"] = "0.55"
 fig, ax = plt.subplots(figsize=(6.4, 0.8 + 0.17 * len(points)))
 for y, (number, row) in enumerate(points.iterrows()):
     c = row.contrast

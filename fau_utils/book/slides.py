@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from PIL import Image
+
 from fau_utils.book import quiz
 from fau_utils.book.chapters import Chapter
 from fau_utils.book.errors import UserError
@@ -25,6 +27,8 @@ WIDTH, HEIGHT = 1280, 720
 LEAD = 330
 """Letters of a section's beginning that a slide shows; the notes have all."""
 
+_TALL = "tall"
+"""Of pictures that nobody could read on a slide."""
 _RECAP = {"recap", "in short"}
 _APART = {"exercises", quiz.HEADING.lower(), "further reading", *_RECAP}
 _START = f"""
@@ -33,9 +37,10 @@ Reveal.initialize({{
   controls: true, progress: true, slideNumber: "c/t",
   showNotes: new URLSearchParams(location.search).has("notes"),
 }});
-// what is too tall for a slide becomes smaller: mathematics is set after the page has loaded
+// what is too tall or too wide for a slide becomes smaller: mathematics is set after the page has loaded
 const fit = () => document.querySelectorAll(".slides section").forEach((slide) => {{
-  for (let size = 30; size > 9 && slide.scrollHeight > {HEIGHT} + 1; size -= 1) slide.style.fontSize = size + "px";
+  const over = () => slide.scrollHeight > {HEIGHT} + 1 || slide.scrollWidth > {WIDTH} + 1;
+  for (let size = 30; size > 9 && over(); size -= 1) slide.style.fontSize = size + "px";
 }});
 Reveal.on("ready", fit);
 Reveal.on("slidechanged", fit);
@@ -118,14 +123,14 @@ def _of_section(section: "Tag") -> Iterator[Slide]:
     declared = [p for p in paragraphs if _words(p).startswith("Declared before")]
     plain = [p for p in paragraphs if p not in declared]
     equation = section.select_one("div.math")
-    yield Slide(
-        head + (f"<p>{_lead(plain[0])}</p>{_list_after(plain[0])}" if plain else "") + str(equation or ""),
-        [_words(p) for p in plain],
-    )
+    if plain or equation:
+        first = f"<p>{_lead(plain[0])}</p>{_list_after(plain[0])}" if plain else ""
+        yield Slide(head + first + str(equation or ""), [_words(p) for p in plain])
     for paragraph in declared:
         yield Slide(f'{head}<div class="declared">{paragraph}{_list_after(paragraph)}</div>')
     for figure in section.select("figure:has(img):not(:has(table))"):
-        yield Slide(head + str(figure))
+        if not figure.select_one(f"img.{_TALL}"):
+            yield Slide(head + str(figure))
     chosen = "table" if title == "Evidence" else "table.table"  # elsewhere those of the text
     yield from (Slide(head + str(table)) for table in section.select(chosen))
 
@@ -173,8 +178,17 @@ def _pictures(article: "Tag", page: Path) -> list[Path]:
         if source.startswith("data:"):
             continue
         found.append((page.parent / source).resolve())
+        tall = found[-1].suffix == ".png" and _proportion(found[-1]) > 1.6
         image.attrs = {"src": f"pictures/{found[-1].name}", "alt": image.get("alt", "")}
+        if tall:
+            image["class"] = _TALL
     return found
+
+
+def _proportion(picture: Path) -> float:
+    """Height over width."""
+    with Image.open(picture) as image:
+        return image.height / image.width
 
 
 def _lead(paragraph: "Tag") -> str:

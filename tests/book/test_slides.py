@@ -46,6 +46,32 @@ def test_a_deck_has_title_recap_exercise_and_quiz_with_its_answer_behind_a_click
     assert '<p class="fragment answer">A. Two times two is four.</p>' in question
 
 
+def test_no_slide_is_a_heading_alone(decks):
+    for path in decks.glob("0*.html"):
+        for made in _slides(decks, path.stem):
+            assert re.sub(r"<h2>.*?</h2>|<aside.*?</aside>|\s|</?section>", "", made, flags=re.DOTALL), made
+
+
+@pytest.mark.parametrize(("words", "count"), [("", 0), ("<p>It is so.</p>", 1)])
+def test_a_section_begins_with_a_slide_if_it_says_something(words, count):
+    from bs4 import BeautifulSoup
+
+    page = BeautifulSoup(f"<section><h2>Looking</h2>{words}<script>1</script></section>", "html.parser")
+    assert len(list(slides._of_section(page.section))) == count
+
+
+@pytest.mark.parametrize(("height", "count"), [(300, 1), (400, 0)])
+def test_a_picture_that_nobody_could_read_on_a_slide_is_left_to_the_page(tmp_path, height, count):
+    from bs4 import BeautifulSoup
+    from PIL import Image
+
+    Image.new("RGB", (200, height)).save(tmp_path / "plot.png")
+    figure = "<section><h2>Looking</h2><figure><img src='plot.png' alt='a plot'></figure></section>"
+    page = BeautifulSoup(figure, "html.parser")
+    slides._pictures(page, tmp_path / "page.html")
+    assert len(list(slides._of_section(page.section))) == count
+
+
 def test_the_listing_names_every_deck(decks):
     listing = (decks / "index.html").read_text()
     assert 'href="00_tour.html"' in listing
@@ -92,6 +118,7 @@ def test_a_deck_shows_in_a_browser_and_no_request_leaves(decks):
             page.evaluate(f"Reveal.slide({place})")
             page.wait_for_timeout(50)
             assert page.evaluate("Reveal.getCurrentSlide().scrollHeight") <= slides.HEIGHT + 1
+            assert page.evaluate("Reveal.getCurrentSlide().scrollWidth") <= slides.WIDTH + 1
             assert page.evaluate("Reveal.getCurrentSlide().innerText.trim().length") > 0
         page.keyboard.press("Home")
         page.wait_for_timeout(100)
