@@ -20,7 +20,8 @@ def blocks(section: str) -> list[list[list[str]]]:
     """The commands of each block of a section, in words."""
     body = re.search(rf"^## {section}\n(.*?)(?=^## |\Z)", TEXT, re.DOTALL | re.MULTILINE)[1]
     found = re.findall(r"^```sh\n(.*?)^```", body, re.DOTALL | re.MULTILINE)
-    return [[shlex.split(line, comments=True) for line in block.splitlines()] for block in found]
+    lines = [block.replace("\\\n", " ").splitlines() for block in found]
+    return [[words for line in block if (words := shlex.split(line, comments=True))] for block in lines]
 
 
 def smaller(words: list[str]) -> list[str]:
