@@ -104,7 +104,10 @@ latex_elements = {
     "extraclassoptions": "oneside,openany",
     "fontpkg": r"\setmainfont{DejaVu Serif}[Scale=0.92]\setsansfont{DejaVu Sans}[Scale=0.92]"
     r"\setmonofont{DejaVu Sans Mono}[Scale=0.82]",
-    "preamble": r"\usepackage{adjustbox,array}",
+    # a picture leaves room for its caption
+    "preamble": r"\usepackage[export]{adjustbox}\usepackage{array}"
+    r"\renewcommand*{\sphinxincludegraphics}[2][]"
+    r"{\includegraphics[max width=\linewidth,max totalheight=.8\textheight,#1]{#2}}",
     "fncychap": "",
     "printindex": "",
 }

@@ -21,6 +21,9 @@ PACKAGES = "texlive-xetex texlive-latex-extra texlive-fonts-recommended texlive-
 FITS, LONG = 90, 24
 """Letters of a line in a table, and of a column that may be broken."""
 
+MANY = 36
+"""Rows of a table that go on one page; a longer one goes on over pages."""
+
 _PASSES = 3  # contents, references, and page numbers of the contents
 
 
@@ -102,7 +105,7 @@ def printable(cell: dict) -> list[dict]:
 
 
 def table(page: str) -> str:
-    """The first HTML table as LaTeX, made smaller where it is wider or taller than a page."""
+    """The first HTML table as LaTeX: made smaller where it is wider than a page, cut into pages where it is long."""
     from bs4 import BeautifulSoup
 
     found = BeautifulSoup(page, "html.parser").find("table")
@@ -119,13 +122,36 @@ def table(page: str) -> str:
             escaped(text) if span == 1 else rf"\multicolumn{{{span}}}{{l}}{{{escaped(text)}}}" for text, span in row
         ]
         lines.append(" & ".join(cells) + r" \\" + (r"\hline" if place == heads - 1 else ""))
-    columns = _columns([[text for text, span in row if span == 1] for row in rows], width)
-    caption = f"{escaped(' '.join(found.caption.get_text().split()))}\\\\[2pt]\n" if found.caption else ""
+    alone = [[text for text, span in row if span == 1] for row in rows]
+    said = " ".join(found.caption.get_text().split()).partition("; type to")[0] if found.caption else ""
+    if len(rows) > MANY:
+        return _over_pages(lines, heads, _shares(alone, width), caption=said)
+    columns = _columns(alone, width)
+    caption = f"{escaped(said)}\\\\[2pt]\n" if said else ""
     body = "\n".join(lines)
     return (
         "\\begin{center}\\small\n"
         f"{caption}\\begin{{adjustbox}}{{max width=\\linewidth, max totalheight=0.9\\textheight}}\n"
         f"\\begin{{tabular}}{{{columns}}}\n{body}\n\\end{{tabular}}\n\\end{{adjustbox}}\n\\end{{center}}\n"
+    )
+
+
+def _over_pages(lines: list[str], heads: int, columns: str, *, caption: str) -> str:
+    title = f"\\begin{{center}}\\small {escaped(caption)}\\end{{center}}\n" if caption else ""
+    head, body = "\n".join(lines[:heads]), "\n".join(lines[heads:])
+    return (
+        f"{title}\\begingroup\\scriptsize\\setlength{{\\tabcolsep}}{{3pt}}\n"
+        f"\\begin{{longtable}}{{{columns}}}\n{head}\n\\endhead\n{body}\n\\end{{longtable}}\n\\endgroup\n"
+    )
+
+
+def _shares(rows: list[list[str]], width: int) -> str:
+    """Columns that share a line by their longest words and texts, all of them broken into lines."""
+    whole = [row for row in rows if len(row) == width]
+    letters = [min(45, max([3, *(len(row[place]) for row in whole)])) for place in range(width)]
+    room = 1 - 0.016 * width
+    return "".join(
+        f">{{\\raggedright\\arraybackslash}}p{{{room * count / sum(letters):.3f}\\linewidth}}" for count in letters
     )
 
 

@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 
+import pandas as pd
 import pytest
 
 from fau_utils import cli
@@ -42,6 +43,21 @@ def test_a_table_keeps_its_cells_and_its_head():
 def test_a_table_with_long_cells_is_broken_into_lines():
     long = "<table><tr><td>" + "many words " * 15 + "</td><td>1.0</td></tr></table>"
     assert r"p{0.8" in pdf.table(long)
+
+
+def test_a_long_table_goes_on_over_pages_and_repeats_its_head():
+    page = pd.DataFrame({"claim": [f"claim {k}" for k in range(pdf.MANY)], "verdict": "cannot tell"}).to_html()
+    page = page.replace("<thead>", "<caption>Claims; type to show only some</caption><thead>")
+    made = pdf.table(page)
+    assert made.count(r"\begin{longtable}") == 1
+    head, _, body = made.partition(r"\endhead")
+    assert "verdict" in head
+    assert "verdict" not in body
+    assert f"claim {pdf.MANY - 1}" in body
+    assert "small Claims" in head
+    assert "type to" not in made
+    short = pdf.table(pd.DataFrame({"claim": range(pdf.MANY - 2)}).to_html())
+    assert "longtable" not in short
 
 
 def test_every_letter_of_a_cell_is_printable():
