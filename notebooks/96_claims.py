@@ -53,7 +53,7 @@ plots.use()
 # A script declares its claims as data, and a function of `fau_utils.results.study` computes the contrast from the table of runs: ours less theirs, paired by seed, with an interval over seeds and
 # test people where each run kept its draws of people, over seeds alone where it did not. A table that is out of date, because code that makes it has changed, is left out here.
 
-# %%
+# %% tags=["hide-input"]
 folder = reference.FOLDER.parents[1] / "benchmarks" / "experiments"
 
 
@@ -73,7 +73,7 @@ def runs(name):
     return None
 
 
-# %%
+# %% tags=["hide-input"]
 found = {}  # study: its contrasts
 clp, occlusion = script("clp"), script("occlusion_mae")
 iat, apart = script("fmae_iat"), script("domain_separation")
@@ -95,7 +95,7 @@ if apart:
 if (table := runs("clp")) is not None and clp:
     found["30 · CLP"] = clp["verdicts"](table)
 
-# %%
+# %% tags=["hide-input"]
 if iat:
     names = {p: "fmae_iat" + ("" if p == "grid" else f"_{p}") for p in iat["RUNS"]}
     tables = {p: t for p, n in names.items() if (t := runs(n)) is not None}
@@ -114,7 +114,7 @@ for name, table_of in (
         found[name] = [study.contrast(table, **claim) for claim in declared]
 
 
-# %%
+# %% tags=["hide-input"]
 def seeds(contrast):
     """How many seeds an interval is over; 0 where there are no runs."""
     said = re.search(r"(\d+) seed", contrast.over)
@@ -154,7 +154,8 @@ left = pd.Series(0, counts.index)
 for verdict in order:
     bars = ax.barh(counts.index, counts[verdict], left=left, color=tint[verdict])
     labels = counts[verdict].astype(str).where(counts[verdict] > 0, "")
-    ax.bar_label(bars, labels, label_type="center", fontsize=9)
+    ink = "1" if verdict == "supported" else "0"
+    ax.bar_label(bars, labels, label_type="center", fontsize=9, color=ink)
     left += counts[verdict]
 seen = [v for v in order if counts[v].any()]
 keys = [plt.Rectangle((0, 0), 1, 1, color=tint[v]) for v in seen]
