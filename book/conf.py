@@ -108,6 +108,7 @@ latex_elements = {
     "preamble": r"\usepackage[export]{adjustbox}\usepackage{array}"
     r"\renewcommand*{\sphinxincludegraphics}[2][]"
     r"{\includegraphics[max width=\linewidth,max totalheight=.8\textheight,#1]{#2}}",
+    "figure_align": "H",  # where it is spoken of, as on the page
     "fncychap": "",
     "printindex": "",
 }

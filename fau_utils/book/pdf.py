@@ -87,7 +87,13 @@ def _count_from(number: int) -> str:
 
 
 def printable(cell: dict) -> list[dict]:
-    """A cell, and behind it what stands for its HTML: tables as LaTeX, a sentence for what moves."""
+    """A cell, and behind it what stands for its HTML: tables as LaTeX, a sentence for what moves.
+
+    Code that the page folds away is left to the notebook: paper cannot fold.
+    """
+    tags = cell.get("metadata", {}).get("tags", [])
+    if "hide-input" in tags:
+        cell = cell | {"metadata": cell["metadata"] | {"tags": [*tags, "remove-input"]}}
     kept, texts = [], []
     for output in cell.get("outputs", []):
         data = output.get("data", {})
