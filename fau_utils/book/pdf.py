@@ -92,7 +92,7 @@ def printable(cell: dict) -> list[dict]:
     Code that the page folds away is left to the notebook: paper cannot fold.
     """
     tags = cell.get("metadata", {}).get("tags", [])
-    if "hide-input" in tags:
+    if {"hide-input", "hide-cell"} & set(tags):
         cell = cell | {"metadata": cell["metadata"] | {"tags": [*tags, "remove-input"]}}
     kept, texts = [], []
     for output in cell.get("outputs", []):

@@ -60,13 +60,14 @@ def test_a_long_table_goes_on_over_pages_and_repeats_its_head():
     assert "longtable" not in short
 
 
-def test_code_that_a_page_folds_away_is_not_printed_and_its_picture_is():
+@pytest.mark.parametrize("tag", ["hide-input", "hide-cell"])
+def test_code_that_a_page_folds_away_is_not_printed_and_its_picture_is(tag):
     picture = {"output_type": "display_data", "metadata": {}, "data": {"image/png": "iVBO"}}
-    cell = {"cell_type": "code", "source": "plot()", "metadata": {"tags": ["hide-input"]}, "outputs": [picture]}
+    cell = {"cell_type": "code", "source": "plot()", "metadata": {"tags": [tag]}, "outputs": [picture]}
     (made,) = pdf.printable(cell)
     assert "remove-input" in made["metadata"]["tags"]
     assert made["outputs"] == [picture]
-    assert cell["metadata"]["tags"] == ["hide-input"], "the page's own notebook stays"
+    assert cell["metadata"]["tags"] == [tag], "the page's own notebook stays"
     (shown,) = pdf.printable(cell | {"metadata": {"tags": ["parameters"]}})
     assert "remove-input" not in shown["metadata"]["tags"]
 
