@@ -7,8 +7,7 @@ from datetime import datetime
 
 from fau_utils.book.chapters import Chapter, literal
 from fau_utils.book.records import Failure, Record
-from fau_utils.book.words import duration, size
-from fau_utils.results.reference import spoken
+from fau_utils.book.words import duration, machine, size
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ def provenance(record: Record) -> str:
         "Code": _revision(record.revision),
         "Parameters": ", ".join(f"`{name} = {value!r}`" for name, value in values.items()) or "none",
         "Versions": ", ".join(f"{name} {version}" for name, version in record.versions.items()),
-        "Device": spoken(record.device),
+        "Device": machine(record.device),
         "Time and memory": f"{duration(record.seconds)}, at most {memory}",
         "Run at": record.date.replace("T", " ").replace("+00:00", " UTC"),
     }
@@ -152,7 +151,7 @@ def run_table(pages: Sequence[Page]) -> str:
     runs = [page.record for page in pages if page.record and not page.failure]
     clock = _clock(runs)
     words = f"Some ran at the same time: {duration(clock)} on the clock. " if clock < 0.95 * total else ""
-    devices = sorted({record.device for record in runs})
+    devices = sorted({machine(record.device) for record in runs})
     return "\n".join(lines) + (f"\n\n{words}Run on: {'; '.join(devices)}.\n" if devices else "\n")
 
 

@@ -19,3 +19,8 @@ def duration(seconds: float | None) -> str:
 def size(number: int) -> str:
     """Such as ``0.4 GB``."""
     return f"{number / 1e9:.1f} GB"
+
+
+def machine(device: str) -> str:
+    """The words of :func:`fau_utils.provenance.device_name`, which is in the hash of every table, for a reader."""
+    return device.replace(", 1 threads", ", 1 thread")
